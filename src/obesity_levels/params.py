@@ -1,0 +1,209 @@
+"""params.yaml as typed structs: a wrong key, a wrong type or a value out of range is a clear error that names it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from obesity_levels.errors import ParamsError
+from obesity_levels.schema import COLUMNS, LEVELS
+
+PARAMS_YAML = Path("params.yaml")
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
+Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+OpenShare = Annotated[float, Meta(gt=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Grid = Meta(min_length=1)
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True):
+    """Every key must be there and no other may be: a misspelled one is never passed over in silence."""
+
+
+class IngestParams(Section):
+    source: Annotated[str, Meta(min_length=1)]
+    rows: Annotated[int, Meta(ge=1, le=100_000_000)]
+    seed: Seed
+
+
+class CopiesParams(Section):
+    min_shared_cells: Annotated[int, Meta(ge=1, le=len(COLUMNS))]
+    min_odd_numbers: Annotated[int, Meta(ge=0, le=len(COLUMNS))]
+
+
+class CleanParams(Section):
+    markers: list[str]
+    copies: CopiesParams
+
+
+class SplitParams(Section):
+    validation: OpenShare
+    test: OpenShare
+    min_shared_cells: Annotated[int, Meta(ge=1, le=len(COLUMNS))]
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must be less than 1, or nothing is left to train on")
+
+
+Profile = Literal["full", "no_weight", "habits"]
+
+
+class FeaturizeParams(Section):
+    profile: Profile
+    split: SplitParams
+
+
+class MaskingParams(Section):
+    copies: Annotated[int, Meta(ge=0, le=100)]
+    cells: Share
+    height_or_weight: Share
+
+
+class RandomForestSpace(Section):
+    n_estimators: Annotated[list[Count], Grid]
+    criterion: Annotated[list[Literal["gini", "entropy"]], Grid]
+    max_features: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
+    min_samples_leaf: Annotated[list[Count], Grid]
+
+
+class HistGradientBoostingSpace(Section):
+    max_iter: Annotated[list[Count], Grid]
+    learning_rate: Annotated[list[Positive], Grid]
+    max_leaf_nodes: Annotated[list[Annotated[int, Meta(ge=2)]], Grid]
+    l2_regularization: Annotated[list[Annotated[float, Meta(ge=0)]], Grid]
+
+
+class LogisticRegressionSpace(Section):
+    C: Annotated[list[Positive], Grid]
+
+
+class VotingSpace(Section):
+    """Weights of random_forest and hist_gradient_boosting, each with the first candidate of its own space."""
+
+    weights: Annotated[list[Annotated[list[Positive], Meta(min_length=2, max_length=2)]], Grid]
+
+
+class SearchParams(Section):
+    folds: Annotated[int, Meta(ge=2)]
+    random_forest: RandomForestSpace
+    hist_gradient_boosting: HistGradientBoostingSpace
+    logistic_regression: LogisticRegressionSpace
+    voting: VotingSpace
+
+
+ModelName = Literal["random_forest", "hist_gradient_boosting", "logistic_regression", "voting"]
+
+
+class TrainParams(Section):
+    model: ModelName
+    seed: Seed
+    masking: MaskingParams
+    search: SearchParams
+
+
+class BootstrapParams(Section):
+    resamples: Annotated[int, Meta(ge=100)]
+    seed: Seed
+
+
+class CrossValidationParams(Section):
+    folds: Annotated[int, Meta(ge=2)]
+    repeats: Count
+
+
+class CalibrationParams(Section):
+    bins: Annotated[int, Meta(ge=2)]
+
+
+class ImportanceParams(Section):
+    repeats: Count
+    seed: Seed
+
+
+class LearningCurveParams(Section):
+    shares: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
+    seed: Seed
+
+
+class EvaluateParams(Section):
+    bootstrap: BootstrapParams
+    calibration: CalibrationParams
+    age_bands: Annotated[list[float], Meta(min_length=1)]
+    bmi_rule: Annotated[list[float], Meta(min_length=len(LEVELS) - 1, max_length=len(LEVELS) - 1)]
+    cross_validation: CrossValidationParams
+    importance: ImportanceParams
+    learning_curve: LearningCurveParams
+
+    def __post_init__(self) -> None:
+        for name in ("age_bands", "bmi_rule"):
+            if sorted(set(getattr(self, name))) != getattr(self, name):
+                raise ValueError(f"{name} must rise from number to number")
+
+
+class Params(Section):
+    ingest: IngestParams
+    clean: CleanParams
+    featurize: FeaturizeParams
+    train: TrainParams
+    evaluate: EvaluateParams
+
+
+def load_params(path: Path = PARAMS_YAML) -> Params:
+    """Read and check the whole of `path`. Raises ParamsError that names the file and the key."""
+    return load_yaml(path, Params)
+
+
+def load_yaml(path: Path, kind: type[Struct]) -> Struct:
+    """Read `path` into `kind`. Raises ParamsError, naming the file and the key, where it does not fit.
+
+    Parsed by DVC's own parser (YAML 1.2, ruamel.yaml), so that a stage and DVC never read a value differently.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(
+            f"{path} does not exist: run from the project's root, or give a path that is there"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    except YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise ParamsError(_explained(path, str(error), content, kind)) from error
+
+
+def _explained(path: Path, message: str, content: object, kind: type[msgspec.Struct]) -> str:
+    """msgspec's message (`Expected … - at `$.a.b``), led by the file and the key; for an unknown key, those near it."""
+    what, _, where = message.partition(" - at ")
+    key = where.strip("`").removeprefix("$").removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
+    if unknown:
+        key = f"{key}.{unknown[1]}" if key else unknown[1]
+        known = _known_keys(kind)
+        near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(unknown[1], known, n=1)
+        what = "no such key" + (f": did you mean '{near[0]}'?" if near else ": take it out")
+    return f"{path}: {key}: {what}" if key else f"{path}: {what}"
+
+
+def _known_keys(kind: type[msgspec.Struct], prefix: str = "") -> list[str]:
+    keys = []
+    for field in msgspec.structs.fields(kind):
+        keys.append(prefix + field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            keys.extend(_known_keys(field.type, f"{prefix}{field.name}."))
+    return keys

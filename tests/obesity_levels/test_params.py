@@ -1,0 +1,65 @@
+import pytest
+from tests.conftest import ROOT
+
+from obesity_levels.errors import ParamsError
+from obesity_levels.params import load_params
+
+
+def edited(tmp_path, old: str, new: str):
+    text = (ROOT / "params.yaml").read_text()
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("  model: ", "  modell: ", r"train\.modell: no such key: did you mean 'train\.model'"),
+        ("  profile: full ", "  profile: ful ", r"featurize\.profile: .*ful"),
+        ("  rows: 2100 ", "  rows: many ", r"ingest\.rows: Expected `int`, got `str`"),
+        ("  rows: 2100 ", "  rows: 0 ", r"ingest\.rows: Expected `int` >= 1"),
+        ("  rows: 2100 ", "  rows: 21.5 ", r"ingest\.rows: Expected `int`, got `float`"),
+        ("    validation: 0.15", "    validation: 1.5", r"featurize\.split\.validation: Expected `float` < 1"),
+        ("    validation: 0.15", "    validation: 0.9", r"featurize\.split: validation and test together"),
+        ("    folds: 5", "    folds: 1", r"train\.search\.folds: Expected `int` >= 2"),
+        ("ingest:", "frobnicate: 1\ningest:", "frobnicate: no such key: take it out"),
+        ("  age_bands: [18, 25", "  age_bands: [25, 18", r"evaluate: age_bands must rise"),
+        ("  seed: 1\n", "", "split: .*missing required field `seed`"),
+        ("ingest:", "ingest: [", "is not YAML"),
+        ("clean:", "cleaning:", r"cleaning: no such key"),
+    ],
+)
+def test_a_wrong_key_type_or_value_is_an_error_that_names_the_file_and_the_key(tmp_path, old, new, named):
+    path = edited(tmp_path, old, new)
+    with pytest.raises(ParamsError, match=named) as error:
+        load_params(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named(tmp_path):
+    with pytest.raises(ParamsError, match=r"train: .*missing required field `model`"):
+        load_params(edited(tmp_path, "  model: random_forest", "  # "))
+
+
+def test_a_key_given_twice_is_an_error(tmp_path):
+    with pytest.raises(ParamsError, match="duplicate key"):
+        load_params(edited(tmp_path, "  rows: 2100", "  rows: 1\n  rows: 2100"))
+
+
+def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(ParamsError, match="does not exist: run from the project's root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_an_empty_file_is_an_error(tmp_path):
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(ParamsError, match="Expected `object`, got `null`"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path):
+    """YAML 1.2: `1e-1` is a number (PyYAML, which speaks 1.1, takes it for a text)."""
+    assert load_params(edited(tmp_path, "validation: 0.15", "validation: 1e-1")).featurize.split.validation == 0.1
