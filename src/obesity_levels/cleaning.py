@@ -1,0 +1,126 @@
+"""Raw rows to valid rows, and an account of every cell and every row that changed. Nothing is invented here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from obesity_levels.copies import merge_copies
+from obesity_levels.errors import TooFewRowsError
+from obesity_levels.params import CleanParams
+from obesity_levels.raw import extra_columns
+from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES
+
+REASON = "reason"
+REASONS = ("no_label", "unreadable_label", "nothing_answered")
+CAUSES = ("empty", "marker", "unreadable", "out_of_scale")
+
+_VALID = -1
+_EMPTY, _MARKER, _UNREADABLE, _OUT_OF_SCALE = range(len(CAUSES))
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+class _Cells(NamedTuple):
+    """One column: its values, why each is missing (or _VALID), whether its text was mended."""
+
+    values: pd.Series
+    cause: npt.NDArray[np.int8]
+    normalised: npt.NDArray[np.bool_]
+
+
+def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Normalise and blank cells, reject rows without a label, merge copies.
+
+    `raw` is a table as `read_raw` gives it. Returns
+    - the valid rows: the 16 answers (numbers as float64 on their scale, categories as canonical text, NaN where
+      missing) and the label, indexed by line number;
+    - the rejected rows as they were found, with their `REASON`;
+    - the account: rows read = kept + rejected + merged; of all cells read, those normalised and those set missing, by
+      column and cause; of the rows kept, those restored from a copy.
+
+    Raises TooFewRowsError if no row is left.
+    """
+    cells = {name: _read_column(raw[name], name, params.markers) for name in COLUMNS}
+    rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
+    reason = _reasons_to_reject(rows, cells[LABEL].cause)
+    accepted = (reason == "").to_numpy()
+    if not accepted.any():
+        raise TooFewRowsError(
+            f"none of the {len(raw)} rows has both a readable label and an answer:"
+            f" give rows whose '{LABEL}' is one of {', '.join(LEVELS)}"
+        )
+    kept, restored = merge_copies(rows[accepted], params.copies)
+
+    rejected = raw[~accepted].copy()
+    rejected.insert(0, REASON, reason[~accepted])
+    account = {
+        "columns_dropped": extra_columns(list(raw.columns)),
+        "rows": {
+            "read": len(raw),
+            "kept": len(kept),
+            "rejected": {name: int((reason == name).sum()) for name in REASONS},
+            "merged": int(accepted.sum()) - len(kept),
+        },
+        "cells": {
+            "normalised": {name: int(column.normalised.sum()) for name, column in cells.items()},
+            "set_missing": {
+                name: {cause: int((column.cause == number).sum()) for number, cause in enumerate(CAUSES)}
+                for name, column in cells.items()
+            },
+            "restored": restored,
+        },
+    }
+    return kept, rejected, account
+
+
+def _reasons_to_reject(rows: pd.DataFrame, label_cause: npt.NDArray[np.int8]) -> pd.Series:
+    """One of REASONS for each row, or an empty text where the row is good."""
+    unanswered = rows[list(ANSWERS)].isna().all(axis=1)
+    conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != _VALID, unanswered]
+    return pd.Series(np.select(conditions, REASONS, default=""), index=rows.index)
+
+
+def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> _Cells:
+    # Each different text is read once: a column of a million texts has few.
+    array = pa.array(raw, type=pa.string())
+    encoded = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).dictionary_encode()
+    found, at = encoded.dictionary, encoded.indices.to_numpy()
+    text = pc.utf8_trim_whitespace(found)
+    if name in SCALES:
+        values, cause = _read_numbers(text, *SCALES[name])
+        mended = pc.not_equal(found, text).to_numpy(zero_copy_only=False)
+    else:
+        values, cause = _read_categories(text, LEVELS if name == LABEL else CATEGORIES[name])
+        mended = found.to_numpy(zero_copy_only=False) != values
+    is_marker = pc.is_in(pc.utf8_lower(text), pa.array([m.strip().lower() for m in markers], pa.string()))
+    cause[is_marker.to_numpy(zero_copy_only=False)] = _MARKER
+    cause[pc.equal(text, "").to_numpy(zero_copy_only=False)] = _EMPTY
+    values[cause != _VALID] = np.nan if name in SCALES else None
+    mended &= cause == _VALID
+    column = pd.Series(values[at], index=raw.index, dtype="float64" if name in SCALES else "str")
+    return _Cells(column, cause[at], mended[at])
+
+
+def _read_numbers(text: pa.StringArray, low: float, high: float) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
+    readable = pc.match_substring_regex(text, _NUMBER)
+    numbers = pc.cast(pc.if_else(readable, text, None), pa.float64()).to_numpy(zero_copy_only=False).copy()
+    in_scale = (numbers >= low) & (numbers <= high)
+    cause = np.select([in_scale, ~readable.to_numpy(zero_copy_only=False)], [_VALID, _UNREADABLE], _OUT_OF_SCALE)
+    return numbers, cause.astype(np.int8)
+
+
+def _read_categories(text: pa.StringArray, categories: Sequence[str]) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
+    canonical = {_category_key(category): category for category in categories}
+    values = np.array([canonical.get(_category_key(t)) for t in text.to_pylist()], dtype=object)
+    return values, np.where(pd.isna(values), _UNREADABLE, _VALID).astype(np.int8)
+
+
+def _category_key(text: str) -> str:
+    """The same for every spelling of a category: case, padding, underscores and spaces do not count."""
+    return "_".join(text.casefold().replace("_", " ").split())

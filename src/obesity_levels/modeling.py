@@ -1,0 +1,181 @@
+"""Estimators, the search among them, and their export to ONNX."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import joblib
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx
+import skl2onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from obesity_levels.errors import TooFewRowsError
+from obesity_levels.features import BMI, MISSING, Matrix
+from obesity_levels.params import MaskingParams, SearchParams, TrainParams
+from obesity_levels.schema import LEVELS
+from obesity_levels.scoring import Candidate, Search
+
+Labels = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.int64]
+
+# Stated, so that a newer skl2onnx does not change the artifact's bytes by itself.
+_OPSET = 21
+
+# Where the estimator is a pipeline, the step that a model's hyperparameters belong to.
+_STEP = {"logistic_regression": "logisticregression__"}
+
+
+class MaskedCopies(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """A classifier that is fitted on the rows and on copies of them with cells masked at random.
+
+    Missing cells are rare, so learners treat them badly; among the copies they are not. `fit` sees the training rows
+    alone, so in cross-validation a copy is never on the other side of its original.
+
+    `masking.copies` copies of each row; in each `masking.cells` of the cells are masked, and in
+    `masking.height_or_weight` of the copies the height or the weight, half each. Where one of them is masked so is the
+    BMI. `features` names the columns of the input matrix.
+    """
+
+    def __init__(self, estimator: BaseEstimator, masking: MaskingParams, features: tuple[str, ...], seed: int) -> None:
+        self.estimator = estimator
+        self.masking = masking
+        self.features = features
+        self.seed = seed
+
+    def fit(self, X: Matrix, y: Labels) -> Self:
+        copies, copied = np.tile(X, (self.masking.copies, 1)), np.tile(y, self.masking.copies)
+        mask_cells(copies, self.features, self.masking, np.random.default_rng(self.seed))
+        self.estimator_ = clone(self.estimator).fit(np.concatenate([X, copies]), np.concatenate([y, copied]))
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X: Matrix) -> Labels:
+        return self.estimator_.predict(X)
+
+    def predict_proba(self, X: Matrix) -> npt.NDArray[np.float64]:
+        return self.estimator_.predict_proba(X)
+
+
+def mask_cells(matrix: Matrix, features: tuple[str, ...], masking: MaskingParams, rng: np.random.Generator) -> None:
+    """Mask cells of `matrix`, shape (rows, features), in place and at random, as `masking` says."""
+    answers = [at for at, name in enumerate(features) if name != BMI]
+    masked = np.zeros(matrix.shape, dtype=bool)
+    masked[:, answers] = rng.random((len(matrix), len(answers))) < masking.cells
+    drawn = rng.random(len(matrix))
+    for name, low in (("Height", 0.0), ("Weight", masking.height_or_weight / 2)):
+        if name in features:
+            masked[:, features.index(name)] |= (low <= drawn) & (drawn < low + masking.height_or_weight / 2)
+    if BMI in features:
+        masked[:, features.index(BMI)] = masked[:, features.index("Height")] | masked[:, features.index("Weight")]
+    matrix[masked] = MISSING
+
+
+def build_estimator(
+    params: TrainParams, features: tuple[str, ...], chosen: dict[str, Any] | None = None
+) -> MaskedCopies:
+    """The classifier of `params.model` with the hyperparameters `chosen` by a search (default: the first candidate)."""
+    if chosen is None:
+        chosen = {name: values[0] for name, values in _space(params.search, params.model).items()}
+    estimator = _base_estimator(params.model, params.search, params.seed)
+    step = _STEP.get(params.model, "")
+    estimator.set_params(**{step + name: value for name, value in chosen.items()})
+    return MaskedCopies(estimator, params.masking, features, params.seed)
+
+
+def _space(params: SearchParams, model: str) -> dict[str, list[Any]]:
+    return msgspec.structs.asdict(getattr(params, model))
+
+
+def search(
+    matrix: Matrix, labels: Labels, groups: Groups, features: tuple[str, ...], params: TrainParams
+) -> tuple[MaskedCopies, Search]:
+    """Score every candidate of `params.model` by weighted F1 in grouped, stratified cross-validation; refit the best.
+
+    `matrix` is (rows, features); `labels` are indices in LEVELS; rows of a group stay in one fold. Prints its progress.
+    Raises TooFewRowsError if a level has fewer groups than there are folds.
+    """
+    folds = params.search.folds
+    for level, name in enumerate(LEVELS):
+        found = len(np.unique(groups[labels == level]))
+        if found < folds:
+            raise TooFewRowsError(
+                f"level '{name}' has {found} groups of rows in the training split, fewer than train.search.folds"
+                f" ({folds}): give more rows of this level, or fewer folds"
+            )
+    prefix = "estimator__" + _STEP.get(params.model, "")
+    grid = GridSearchCV(
+        build_estimator(params, features),
+        {prefix + name: values for name, values in _space(params.search, params.model).items()},
+        scoring="f1_weighted",
+        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed),
+        n_jobs=-1,
+        verbose=3,
+        error_score="raise",
+    )
+    # Threads, because trees are grown without the interpreter's lock, and processes would each import everything anew.
+    with joblib.parallel_backend("threading"):
+        grid.fit(matrix, labels, groups=groups)
+    results = grid.cv_results_
+    candidates = [
+        Candidate(_without(prefix, candidate), round(float(mean), 6), round(float(std), 6))
+        for candidate, mean, std in zip(
+            results["params"], results["mean_test_score"], results["std_test_score"], strict=True
+        )
+    ]
+    return grid.best_estimator_, Search(folds, _without(prefix, grid.best_params_), candidates)
+
+
+def export_onnx(fitted: MaskedCopies) -> bytes:
+    """`fitted` as an ONNX model: one input, float32 (rows, features); one output, the probabilities (rows, 7).
+
+    The same estimator gives the same bytes.
+    """
+    estimator = fitted.estimator_
+    model = skl2onnx.convert_sklearn(
+        estimator,
+        name="obesity-levels",
+        initial_types=[("features", FloatTensorType([None, len(fitted.features)]))],
+        options={id(estimator): {"zipmap": False}},
+        target_opset=_OPSET,
+    )
+    kept = [output for output in model.graph.output if output.name == "probabilities"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def _without(prefix: str, params: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in sorted(params.items())}
+
+
+def _base_estimator(model: str, space: SearchParams, seed: int) -> BaseEstimator:
+    match model:
+        case "random_forest":
+            return RandomForestClassifier(random_state=seed)
+        case "hist_gradient_boosting":
+            return HistGradientBoostingClassifier(random_state=seed, early_stopping=False)
+        case "logistic_regression":
+            return make_pipeline(
+                SimpleImputer(missing_values=MISSING, strategy="median", keep_empty_features=True),
+                StandardScaler(),
+                LogisticRegression(max_iter=2000, random_state=seed),
+            )
+        case "voting":
+            members = []
+            for name in ("random_forest", "hist_gradient_boosting"):
+                first = {key: values[0] for key, values in _space(space, name).items()}
+                members.append((name, _base_estimator(name, space, seed).set_params(**first)))
+            # skl2onnx exports a vote only with flatten_transform=False
+            return VotingClassifier(members, voting="soft", flatten_transform=False)
+    raise ValueError(f"no such model: {model}")
