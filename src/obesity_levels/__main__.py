@@ -49,7 +49,9 @@ def _number(value: float | None) -> str:
 
 
 def _spread(metrics: dict[str, Any], name: str) -> str:
-    return f"{_number(metrics[name]['mean'])} ± {_number(metrics[name]['std'])}" if name in metrics else ""
+    if name not in metrics or metrics[name]["mean"] is None:
+        return ""
+    return f"{_number(metrics[name]['mean'])} ± {_number(metrics[name]['std'])}"
 
 
 def _interval(interval: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Self
 
 import joblib
@@ -22,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.features import BMI, MISSING, Matrix
 from obesity_levels.params import MaskingParams, SearchParams, TrainParams
-from obesity_levels.schema import LEVELS
+from obesity_levels.schema import LEVELS, WHOLE_FOR_PEOPLE
 from obesity_levels.scoring import Candidate, Search
 
 Labels = npt.NDArray[np.int64]
@@ -41,21 +42,27 @@ class MaskedCopies(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Missing cells are rare, so learners treat them badly; among the copies they are not. `fit` sees the training rows
     alone, so in cross-validation a copy is never on the other side of its original.
 
-    `masking.copies` copies of each row; in each `masking.cells` of the cells are masked, and in
-    `masking.height_or_weight` of the copies the height or the weight, half each. Where one of them is masked so is the
-    BMI. `features` names the columns of the input matrix.
+    `params.masking.copies` copies of each row; in each `cells` of the cells are masked, and in `height_or_weight` of
+    the copies the height or the weight, half each. Where one of them is masked so is the BMI. A row that people
+    answered (all whole numbers) counts `params.people_weight` times. `features` names the columns of the input matrix.
     """
 
-    def __init__(self, estimator: BaseEstimator, masking: MaskingParams, features: tuple[str, ...], seed: int) -> None:
+    def __init__(self, estimator: BaseEstimator, features: tuple[str, ...], params: TrainParams) -> None:
         self.estimator = estimator
-        self.masking = masking
         self.features = features
-        self.seed = seed
+        self.params = params
 
     def fit(self, X: Matrix, y: Labels) -> Self:
-        copies, copied = np.tile(X, (self.masking.copies, 1)), np.tile(y, self.masking.copies)
-        mask_cells(copies, self.features, self.masking, np.random.default_rng(self.seed))
-        self.estimator_ = clone(self.estimator).fit(np.concatenate([X, copies]), np.concatenate([y, copied]))
+        masking = self.params.masking
+        copies = np.tile(X, (masking.copies, 1))
+        mask_cells(copies, self.features, masking, np.random.default_rng(self.params.seed))
+        # MISSING is a whole number, so a missing answer speaks neither for people nor against them
+        numbers = X[:, [self.features.index(name) for name in WHOLE_FOR_PEOPLE]]
+        weights = np.where((numbers == np.floor(numbers)).all(axis=1), self.params.people_weight, 1.0)
+        times = masking.copies + 1
+        self.estimator_ = clone(self.estimator)
+        weight_name = _STEP.get(self.params.model, "") + "sample_weight"
+        self.estimator_.fit(np.concatenate([X, copies]), np.tile(y, times), **{weight_name: np.tile(weights, times)})
         self.classes_ = self.estimator_.classes_
         return self
 
@@ -89,7 +96,7 @@ def build_estimator(
     estimator = _base_estimator(params.model, params.search, params.seed)
     step = _STEP.get(params.model, "")
     estimator.set_params(**{step + name: value for name, value in chosen.items()})
-    return MaskedCopies(estimator, params.masking, features, params.seed)
+    return MaskedCopies(estimator, features, params)
 
 
 def _space(params: SearchParams, model: str) -> dict[str, list[Any]]:
@@ -141,6 +148,10 @@ def export_onnx(fitted: MaskedCopies) -> bytes:
     The same estimator gives the same bytes.
     """
     estimator = fitted.estimator_
+    if isinstance(estimator, VotingClassifier):
+        # skl2onnx takes the weights as an array only
+        estimator = copy.copy(estimator)
+        estimator.weights = np.asarray(estimator.weights, dtype=float)
     model = skl2onnx.convert_sklearn(
         estimator,
         name="obesity-levels",

@@ -76,6 +76,7 @@ class RandomForestSpace(Section):
     n_estimators: Annotated[list[Count], Grid]
     criterion: Annotated[list[Literal["gini", "entropy"]], Grid]
     max_features: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
+    max_samples: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
     min_samples_leaf: Annotated[list[Count], Grid]
 
 
@@ -110,6 +111,7 @@ ModelName = Literal["random_forest", "hist_gradient_boosting", "logistic_regress
 class TrainParams(Section):
     model: ModelName
     seed: Seed
+    people_weight: Positive
     masking: MaskingParams
     search: SearchParams
 
