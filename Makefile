@@ -1,0 +1,57 @@
+# Thin aliases; each does what its commands say. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# so that an activated environment, or none, makes no difference
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro results data train verify test lint requirements
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/ready ## make .venv with the locked packages (Python 3.11 to 3.13)
+
+# uv, itself checked against the lock, installs the rest in seconds; pip takes minutes.
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "error: Python 3.11, 3.12 or 3.13 is needed, $$($(PYTHON) --version) was found: make setup PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	awk '/^[^ ]/ {of_uv = /^uv==/} of_uv' requirements.lock > $(VENV)/uv.lock
+	python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
+	uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
+	uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: setup ## set up, run the pipeline, show the metrics
+	dvc repro
+	@$(MAKE) --no-print-directory results
+
+results: setup ## show the metrics as a table
+	@python -m obesity_levels
+
+data: setup ## the pipeline up to the model's input
+	dvc repro featurize
+
+train: setup ## the pipeline up to the model
+	dvc repro train
+
+verify: setup ## rebuild everything by force; fail if any tracked number differs
+	dvc repro --force
+	@git diff --exit-code -- dvc.lock metrics plots \
+		|| { echo "error: the rebuilt numbers above differ from the committed ones" >&2; exit 1; }
+	@echo "verified: dvc.lock, metrics and plots were rebuilt bit for bit"
+
+test: setup ## the whole test suite (COVERAGE=1: and fail below the bar)
+	pytest -q $(if $(COVERAGE),--cov --cov-report=term)
+
+lint: setup ## style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+requirements: setup ## lock the dependencies of pyproject.toml anew
+	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --extra dev --upgrade \
+		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command 'make requirements' \
+		pyproject.toml --output-file requirements.lock

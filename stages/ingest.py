@@ -1,0 +1,36 @@
+"""The source to data/raw.csv: a .yaml file is simulated, anything else is checked and copied as found."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from obesity_levels.params import load_params, load_yaml
+from obesity_levels.raw import extra_columns, read_raw
+from obesity_levels.simulation import Population, simulate
+from pipeline import INGEST_METRICS, RAW_CSV, is_simulated, run, write_csv, write_json
+
+
+def main() -> None:
+    params = load_params().ingest
+    source = Path(params.source)
+    simulated = is_simulated(source)
+    if simulated:
+        raw = simulate(load_yaml(source, Population), params.rows, params.seed)
+        write_csv(raw, RAW_CSV)
+    else:
+        raw = read_raw(source)
+        RAW_CSV.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, RAW_CSV)
+    account = {
+        "source": source.name,
+        "md5": hashlib.md5(source.read_bytes(), usedforsecurity=False).hexdigest(),
+        "simulated": simulated,
+        "rows": len(raw),
+        "columns": {"found": len(raw.columns), "extra": ", ".join(extra_columns(list(raw.columns)))},
+    }
+    write_json(account, INGEST_METRICS)
+    print(f"{'simulated' if simulated else 'read'} {len(raw)} rows from {source}")
+
+
+if __name__ == "__main__":
+    run(main)

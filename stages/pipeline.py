@@ -1,0 +1,110 @@
+"""What the stages share: the files between them, and how a stage ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+
+from obesity_levels.errors import ObesityLevelsError
+from obesity_levels.features import PROFILES, Matrix
+from obesity_levels.raw import LINE
+from obesity_levels.schema import ANSWERS, LABEL, LEVELS
+
+RAW_CSV = Path("data/raw.csv")
+CLEAN_PARQUET = Path("data/clean.parquet")
+REJECTED_CSV = Path("data/rejected.csv")
+FEATURES = Path("data/features")
+MODELS = Path("models")
+INGEST_METRICS = Path("metrics/ingest.json")
+CLEAN_METRICS = Path("metrics/clean.json")
+FEATURIZE_METRICS = Path("metrics/featurize.json")
+EVALUATE_METRICS = Path("metrics/evaluate.json")
+PLOTS = Path("plots")
+
+RESTORE = "git checkout params.yaml dvc.lock metrics plots && dvc checkout"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage. An error that a person can act on is one line on standard error and exit status 1."""
+    try:
+        main()
+    except ObesityLevelsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        print(f"To have back what stood at the last commit: {RESTORE}", file=sys.stderr)
+        sys.exit(1)
+
+
+def is_simulated(source: Path) -> bool:
+    """Whether `source` is a population to simulate, rather than rows."""
+    return source.suffix in (".yaml", ".yml")
+
+
+class Rows(NamedTuple):
+    """One split: the answers, the levels as indices in LEVELS, the groups, and the input matrix, row by row."""
+
+    answers: pd.DataFrame
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64]
+    matrix: Matrix
+
+
+def write_split(name: str, rows: pd.DataFrame, groups: npt.NDArray[np.int32], matrix: Matrix, profile: str) -> None:
+    inputs = pd.DataFrame(matrix, columns=[f"input.{feature}" for feature in PROFILES[profile]], index=rows.index)
+    write_parquet(pd.concat([rows, inputs], axis=1).assign(group=groups), FEATURES / f"{name}.parquet")
+
+
+def read_split(name: str) -> Rows:
+    table = read_parquet(FEATURES / f"{name}.parquet")
+    return Rows(
+        table[list(ANSWERS)],
+        table[LABEL].map({level: number for number, level in enumerate(LEVELS)}).to_numpy(dtype=np.int64),
+        table["group"].to_numpy(dtype=np.int64),
+        np.ascontiguousarray(table.filter(like="input.").to_numpy(dtype=np.float32)),
+    )
+
+
+def write_parquet(rows: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows.reset_index(names=LINE).to_parquet(path, index=False)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path).set_index(LINE)
+
+
+def write_csv(rows: pd.DataFrame, path: Path) -> None:
+    """Texts as they are, without quotes where none are needed: a table of `simulate` has no cell that needs them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write((",".join(rows.columns) + "\n").encode())
+        options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
+        pa.csv.write_csv(pa.Table.from_pandas(rows, preserve_index=False), file, options)
+
+
+def write_json(content: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rounded(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """`value`, a JSON-like structure, with plain, rounded numbers: the last bits differ from machine to machine."""
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), digits) + 0.0  # no negative zero
+    return int(value) if isinstance(value, np.integer) else value
