@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from obesity_levels.params import Params, load_params, load_yaml
 from obesity_levels.simulation import Population, as_text, draw_people
+from tests.clone import Clone, clone_small
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,3 +40,9 @@ def people_texts(people: pd.DataFrame) -> pd.DataFrame:
     texts = as_text(people)
     texts.index = pd.RangeIndex(2, len(texts) + 2, name="line")
     return texts
+
+
+@pytest.fixture(scope="session")
+def small_clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone with small params, its pipeline run and committed. A test that changes it must put it back."""
+    return clone_small(ROOT, tmp_path_factory.mktemp("small"))

@@ -1,0 +1,110 @@
+"""The commands of the README, as a DVC user runs them."""
+
+import http.server
+import json
+import threading
+from functools import partial
+
+import pytest
+from tests.conftest import ROOT
+
+REAL = ROOT.parent / "shared/data/obesity_estimation_modified.csv"
+
+
+@pytest.fixture
+def clone(small_clone):
+    yield small_clone
+    small_clone.run("git", "reset", "--quiet", "--hard")
+    small_clone.run("git", "clean", "--quiet", "-d", "--force")
+    small_clone.run("dvc", "checkout", "--quiet", "--force")
+
+
+@pytest.mark.parametrize("model", ["logistic_regression", "hist_gradient_boosting", "voting"])
+def test_an_experiment_with_another_model_changes_the_metrics_and_not_the_data(clone, model):
+    before = (clone.path / "metrics/clean.json").read_text()
+    said = clone.run("dvc", "exp", "run", "-S", f"train.model={model}").stdout
+    assert "Stage 'clean' didn't change, skipping" in said
+    manifest = json.loads((clone.path / "models/manifest.json").read_text())
+    assert manifest["model"] == model
+    assert (clone.path / "metrics/clean.json").read_text() == before
+    diff = clone.run("dvc", "metrics", "diff").stdout
+    assert "test.accuracy" in diff
+
+
+@pytest.mark.parametrize(("profile", "features"), [("no_weight", 15), ("habits", 14)])
+def test_an_experiment_with_another_profile_knows_less(clone, profile, features):
+    clone.run("dvc", "exp", "run", "-S", f"featurize.profile={profile}")
+    manifest = json.loads((clone.path / "models/manifest.json").read_text())
+    assert manifest["profile"] == profile
+    assert len(manifest["features"]) == features
+    assert "Weight" not in manifest["features"]
+
+
+def test_an_experiment_in_a_temporary_folder_leaves_the_workspace_alone(clone):
+    clone.run("dvc", "exp", "run", "--temp", "--name", "elsewhere", "-S", "train.seed=2")
+    assert clone.changed_files() == []
+    assert "elsewhere" in clone.run("dvc", "exp", "show", "--csv").stdout
+
+
+def test_plots_are_compared_between_revisions(clone):
+    clone.run("dvc", "exp", "run", "-S", "train.seed=2")
+    clone.run("dvc", "plots", "diff", "HEAD", "--out", "diff")
+    page = (clone.path / "diff/index.html").read_text()
+    for title in ("Confusion matrix", "Calibration", "Permutation importance", "Learning curve", "ROC"):
+        assert title in page
+
+
+def test_the_graph_is_that_of_the_design(clone):
+    graph = clone.run("dvc", "dag", "--dot").stdout
+    for edge in ('"ingest" -> "clean"', '"clean" -> "featurize"', '"featurize" -> "train"', '"train" -> "evaluate"'):
+        assert edge in graph
+
+
+def test_the_artifact_is_declared_for_dvc(clone):
+    assert "models/classifier.onnx" in (clone.path / "dvc.yaml").read_text().split("artifacts:")[1]
+    listed = clone.run("dvc", "ls", ".", "models", "--dvc-only").stdout
+    assert "classifier.onnx" in listed
+
+
+def test_a_source_from_the_net_is_imported_by_dvc_and_noticed_when_it_changes(clone, tmp_path):
+    rows = (clone.path / "data/raw.csv").read_text()
+    (tmp_path / "data.csv").write_text(rows)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *_: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}/data.csv"
+        clone.run("dvc", "import-url", address, "data/uci.csv")
+        clone.run("dvc", "exp", "run", "-S", "ingest.source=data/uci.csv")
+        ingest = json.loads((clone.path / "metrics/ingest.json").read_text())
+        assert ingest["simulated"] is False
+        assert ingest["source"] == "uci.csv"
+        (tmp_path / "data.csv").write_text(rows.rsplit("\n", 2)[0] + "\n")
+        clone.run("dvc", "update", "data/uci.csv.dvc")
+        clone.run("dvc", "repro", "ingest")
+        assert json.loads((clone.path / "metrics/ingest.json").read_text())["rows"] == ingest["rows"] - 1
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real file is not on this machine: it is not ours to give away")
+def test_the_real_file_runs_unchanged_and_says_that_it_is_not_simulated(clone):
+    clone.run("dvc", "exp", "run", "-S", f"ingest.source={REAL}", "-S", "train.search.random_forest.n_estimators=[30]")
+    account = json.loads((clone.path / "metrics/clean.json").read_text())
+    assert account["rows"] == {
+        "read": 2153,
+        "kept": 2078,
+        "rejected": {"no_label": 22, "unreadable_label": 0, "nothing_answered": 0},
+        "merged": 53,
+    }
+    assert account["columns_dropped"] == ["mixed_type_col"]
+    manifest = json.loads((clone.path / "models/manifest.json").read_text())
+    assert manifest["data"] == {
+        "simulated": False,
+        "source": "obesity_estimation_modified.csv",
+        "md5": "a3f3a840683ff115b8853e992200ba97",
+    }
+    metrics = json.loads((clone.path / "metrics/evaluate.json").read_text())
+    assert metrics["cross_validation"]["accuracy"]["mean"] > 0.95

@@ -1,0 +1,76 @@
+"""The proof of the project: in a clone elsewhere, everything rebuilt by force, nothing that git tracks differs."""
+
+import hashlib
+import json
+
+import pytest
+from tests.clone import clone_project
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory):
+    clone = clone_project(ROOT, tmp_path_factory.mktemp("elsewhere"))
+    elsewhere = {"PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "OMP_NUM_THREADS": "1"}
+    clone.run("dvc", "repro", "--force", **elsewhere)
+    return clone
+
+
+def test_rebuilding_by_force_changes_no_tracked_number(rebuilt):
+    assert rebuilt.run("git", "diff", "--stat").stdout == ""
+    assert rebuilt.changed_files() == []
+
+
+def test_the_manifest_names_the_classifier_that_was_built(rebuilt):
+    manifest = json.loads((rebuilt.path / "models/manifest.json").read_text())
+    onnx = (rebuilt.path / "models/classifier.onnx").read_bytes()
+    assert manifest["sha256"] == hashlib.sha256(onnx).hexdigest()
+    assert manifest["data"] == {
+        "simulated": True,
+        "source": "population.yaml",
+        "md5": hashlib.md5((ROOT / "data/population.yaml").read_bytes()).hexdigest(),
+    }
+
+
+def test_a_false_number_that_was_committed_is_found(small_clone):
+    """`make verify` forces, because a plain repro of a fresh clone believes what git holds."""
+    path = small_clone.path / "metrics/clean.json"
+    truth = path.read_text()
+    small_clone.edit("metrics/clean.json", {'"merged": .*': '"merged": 0'})
+    small_clone.run("git", "commit", "--all", "--quiet", "--message", "Lie")
+    try:
+        small_clone.run("dvc", "repro", "--force", "--single-item", "clean")
+        assert "metrics/clean.json" in small_clone.run("git", "diff", "--name-only", check=False).stdout
+        assert path.read_text() == truth
+    finally:
+        small_clone.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+        small_clone.run("dvc", "checkout", "--quiet")
+
+
+def test_a_second_repro_does_nothing(small_clone):
+    said = small_clone.run("dvc", "repro").stdout
+    assert "Data and pipelines are up to date." in said
+    assert "Running stage" not in said
+
+
+def test_metrics_hold_the_numbers_that_the_documentation_names(rebuilt):
+    metrics = json.loads((rebuilt.path / "metrics/evaluate.json").read_text())
+    for split in ("validation", "test"):
+        assert set(metrics[split]) == {
+            *("accuracy", "f1_weighted", "f1_macro", "quadratic_weighted_kappa", "within_one_level", "log_loss"),
+            *("expected_calibration_error", "accuracy_interval", "per_level", "slices", "baselines"),
+        }
+        assert set(metrics[split]["slices"]) == {"sex", "age", "completeness", "origin"}
+        assert set(metrics[split]["baselines"]) == {"majority", "bmi_rule"}
+        assert metrics[split]["accuracy"] > metrics[split]["baselines"]["bmi_rule"]["accuracy"]
+    assert set(metrics["cross_validation"]) == {"accuracy", "f1_weighted", "people"}
+    for png in ("confusion_matrix", "calibration", "permutation_importance", "learning_curve", "roc"):
+        assert (rebuilt.path / f"plots/{png}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_read_is_kept_plus_rejected_plus_merged(rebuilt):
+    rows = json.loads((rebuilt.path / "metrics/clean.json").read_text())["rows"]
+    rejected = (rebuilt.path / "data/rejected.csv").read_text().splitlines()
+    assert rows["read"] == rows["kept"] + sum(rows["rejected"].values()) + rows["merged"]
+    assert len(rejected) - 1 == sum(rows["rejected"].values())
+    assert rejected[0].startswith("line,reason,Gender,")

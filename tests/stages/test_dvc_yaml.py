@@ -1,0 +1,112 @@
+"""dvc.yaml declares what the stages really use."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from tests.conftest import ROOT
+
+PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")
+STAGES = PIPELINE["stages"]
+
+
+def modules_imported(path: Path) -> set[Path]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        names = {alias.name for alias in node.names}
+        if node.module == "pipeline":
+            found.add(ROOT / "stages/pipeline.py")
+        elif node.module == "obesity_levels":
+            found |= {ROOT / f"src/obesity_levels/{name}.py" for name in names}
+        elif node.module.startswith("obesity_levels."):
+            found.add(ROOT / f"src/{node.module.replace('.', '/')}.py")
+    return found
+
+
+def all_modules(script: Path) -> set[str]:
+    seen: set[Path] = set()
+    todo = {script}
+    while todo:
+        module = todo.pop()
+        seen.add(module)
+        todo |= modules_imported(module) - seen
+    return {str(module.relative_to(ROOT)) for module in seen}
+
+
+def names(entries: list) -> list[str]:
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_its_script_every_module_that_it_imports_and_the_locked_environment(stage):
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith((".py", ".lock"))}
+    assert declared == all_modules(ROOT / f"stages/{stage}.py") | {"requirements.lock"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_the_script_of_its_name(stage):
+    assert STAGES[stage]["cmd"] == f"python stages/{stage.replace('-', '_')}.py"
+
+
+def test_no_stage_depends_on_what_a_later_one_writes():
+    written: set[str] = set()
+    for stage in STAGES.values():
+        for dep in stage["deps"]:
+            if dep.startswith(("models/", "metrics/", "data/")):
+                assert any(dep == out or dep.startswith(f"{out}/") for out in written), dep
+        written |= {out for kind in ("outs", "metrics", "plots") for out in names(stage.get(kind, []))}
+
+
+def test_metrics_and_plots_are_tracked_by_git_and_all_else_by_dvc():
+    for stage in STAGES.values():
+        for kind in ("metrics", "plots"):
+            assert all(options == {"cache": False} for entry in stage.get(kind, []) for options in entry.values())
+        assert all(isinstance(out, str) for out in stage.get("outs", []))
+
+
+SPY = """
+import builtins, os, runpy, sys
+root = os.getcwd() + os.sep
+seen = set()
+def spy(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        path = os.path.abspath(os.fsdecode(arguments[0]))
+        if path.startswith(root) and os.path.isfile(path) and arguments[1] in (None, "r", "rb"):
+            seen.add(path[len(root):])
+sys.addaudithook(spy)
+sys.path.insert(0, "stages")
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("READ:" + ":".join(sorted(seen)), file=sys.stderr)
+"""
+
+
+def test_a_stage_reads_no_file_of_the_project_that_it_does_not_declare(small_clone):
+    """Watched through Python's audit events while each stage runs; what native code opens by itself is not seen."""
+    params_read = {"params.yaml"}
+    for name, stage in STAGES.items():
+        environment = small_clone.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+        script = stage["cmd"].removeprefix("python ")
+        run = subprocess.run(
+            [sys.executable, "-c", SPY, script], cwd=small_clone.path, env=environment, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        read = set(run.stderr.rsplit("READ:", 1)[1].strip().split(os.pathsep)) - {""}
+        read = {path for path in read if not path.startswith((".git/", ".dvc/")) and "__pycache__" not in path}
+        declared = [dep.replace("${ingest.source}", "data/population.yaml") for dep in stage["deps"]]
+        undeclared = {
+            path
+            for path in read - params_read
+            if not any(path == dep or path.startswith(f"{dep}/") for dep in declared)
+        }
+        # a stage may look at what it has just written itself
+        own = {out for kind in ("outs", "metrics", "plots") for out in names(stage.get(kind, []))}
+        assert not {path for path in undeclared if not any(path.startswith(out) for out in own)}, name
