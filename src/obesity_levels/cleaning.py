@@ -58,7 +58,8 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     kept, restored = merge_copies(rows[accepted], params.copies)
 
     rejected = raw[~accepted].copy()
-    rejected.insert(0, REASON, reason[~accepted])
+    # a column of that name may be in the file too
+    rejected.insert(0, REASON, reason[~accepted], allow_duplicates=True)
     account = {
         "columns_dropped": extra_columns(list(raw.columns)),
         "rows": {

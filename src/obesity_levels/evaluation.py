@@ -16,8 +16,8 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
-from obesity_levels.features import Matrix, body_mass_index
-from obesity_levels.modeling import Groups, Labels, MaskedCopies
+from obesity_levels.features import Matrix, body_mass_index, in_whole_numbers
+from obesity_levels.modeling import Groups, Labels, MaskedCopies, check_folds
 from obesity_levels.params import BootstrapParams, CrossValidationParams, ImportanceParams, LearningCurveParams
 from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS, WHOLE_FOR_PEOPLE
 from obesity_levels.scoring import Probabilities
@@ -53,6 +53,7 @@ def accuracy_interval(actual: Labels, predicted: Labels, params: BootstrapParams
         (correct,),
         np.mean,
         n_resamples=params.resamples,
+        batch=100,  # resamples at once: bounds the memory
         confidence_level=0.95,
         method="percentile",
         rng=np.random.default_rng(params.seed),
@@ -95,8 +96,7 @@ def per_level_metrics(actual: Labels, predicted: Labels) -> dict[str, dict[str, 
 
 def is_people(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each row was answered as people do: Age, FCVC, NCP, CH2O, FAF, TUE all whole where present."""
-    numbers = rows[list(WHOLE_FOR_PEOPLE)].to_numpy(dtype=float)
-    return (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=1)
+    return in_whole_numbers(rows[list(WHOLE_FOR_PEOPLE)].to_numpy(dtype=float))
 
 
 def slices(rows: pd.DataFrame, actual: Labels, predicted: Labels, age_bands: Sequence[float]) -> dict[str, Any]:
@@ -147,8 +147,10 @@ def cross_validate(
     """Refit `estimator` in grouped, stratified cross-validation over all rows; repeat r is split with seed r.
 
     Every row is predicted once a repeat, by a model that saw none of its group. Returns mean and standard deviation
-    over the repeats of accuracy, weighted F1, and accuracy on the `people` rows (None if there is none).
+    over the repeats of accuracy, weighted F1, and accuracy on the `people` rows (None if there is none). Raises
+    TooFewRowsError if a level has fewer groups than there are folds.
     """
+    check_folds(labels, groups, params.folds, "evaluate.cross_validation.folds")
     # Threads: trees are grown without the interpreter's lock. The outcome does not depend on their number.
     in_threads = Parallel(n_jobs=-1, prefer="threads")
     scores = []
@@ -201,7 +203,8 @@ def learning_curve(
 ) -> pd.DataFrame:
     """Weighted F1 on the validation rows, and on the rows trained on, by the number of the latter.
 
-    Whole groups are taken, in one random order, so that each share holds the smaller ones.
+    Whole groups are taken, in one random order, so that each share holds the smaller ones. A share in which a level is
+    missing is left out.
     """
     matrix, labels, groups = train
     members = np.unique(groups)
@@ -211,6 +214,8 @@ def learning_curve(
     table = []
     for share in tqdm(params.shares, desc="learning curve", unit="fit"):
         used = place < share
+        if len(np.unique(labels[used])) < len(np.unique(labels)):
+            continue
         fitted = clone(estimator).fit(matrix[used], labels[used])
         table.append(
             {
@@ -219,7 +224,7 @@ def learning_curve(
                 "validation": label_metrics(validation[1], fitted.predict(validation[0]))["f1_weighted"],
             }
         )
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, columns=["rows", "training", "validation"])
 
 
 def roc_table(actual: Labels, probabilities: Probabilities) -> pd.DataFrame:
@@ -232,7 +237,7 @@ def roc_table(actual: Labels, probabilities: Probabilities) -> pd.DataFrame:
     for number, level in enumerate(LEVELS):
         positive = actual == number
         if positive.any() and not positive.all():
-            false_rate, true_rate, _ = metrics.roc_curve(positive, probabilities[:, number])
+            false_rate, true_rate, _ = metrics.roc_curve(positive, probabilities[:, number], drop_intermediate=False)
             curves[level] = true_rate[np.searchsorted(false_rate, grid, side="right") - 1]
     return pd.DataFrame(curves)
 

@@ -64,6 +64,11 @@ def body_mass_index(height: Sequence[float | None], weight: Sequence[float | Non
     return np.asarray(weight, dtype=np.float64) / np.asarray(height, dtype=np.float64) ** 2
 
 
+def in_whole_numbers(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Whether each row of `numbers`, shape (rows, columns), has whole ones only, or missing cells (NaN, MISSING)."""
+    return (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=1)
+
+
 def answer_columns(rows: Any) -> dict[str, Sequence[Any]]:
     """The answers of a pandas table of valid rows, as `input_matrix` takes them."""
     return {

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from obesity_levels.errors import TooFewRowsError
-from obesity_levels.features import BMI, MISSING, Matrix
+from obesity_levels.features import BMI, MISSING, Matrix, in_whole_numbers
 from obesity_levels.params import MaskingParams, SearchParams, TrainParams
 from obesity_levels.schema import LEVELS, WHOLE_FOR_PEOPLE
 from obesity_levels.scoring import Candidate, Search
@@ -56,9 +56,8 @@ class MaskedCopies(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         masking = self.params.masking
         copies = np.tile(X, (masking.copies, 1))
         mask_cells(copies, self.features, masking, np.random.default_rng(self.params.seed))
-        # MISSING is a whole number, so a missing answer speaks neither for people nor against them
-        numbers = X[:, [self.features.index(name) for name in WHOLE_FOR_PEOPLE]]
-        weights = np.where((numbers == np.floor(numbers)).all(axis=1), self.params.people_weight, 1.0)
+        people = in_whole_numbers(X[:, [self.features.index(name) for name in WHOLE_FOR_PEOPLE]])
+        weights = np.where(people, self.params.people_weight, 1.0)
         times = masking.copies + 1
         self.estimator_ = clone(self.estimator)
         weight_name = _STEP.get(self.params.model, "") + "sample_weight"
@@ -112,13 +111,7 @@ def search(
     Raises TooFewRowsError if a level has fewer groups than there are folds.
     """
     folds = params.search.folds
-    for level, name in enumerate(LEVELS):
-        found = len(np.unique(groups[labels == level]))
-        if found < folds:
-            raise TooFewRowsError(
-                f"level '{name}' has {found} groups of rows in the training split, fewer than train.search.folds"
-                f" ({folds}): give more rows of this level, or fewer folds"
-            )
+    check_folds(labels, groups, folds, "train.search.folds")
     prefix = "estimator__" + _STEP.get(params.model, "")
     grid = GridSearchCV(
         build_estimator(params, features),
@@ -140,6 +133,17 @@ def search(
         )
     ]
     return grid.best_estimator_, Search(folds, _without(prefix, grid.best_params_), candidates)
+
+
+def check_folds(labels: Labels, groups: Groups, folds: int, key: str) -> None:
+    """Raise TooFewRowsError, naming the level and the params' `key`, if a level has fewer groups than `folds`."""
+    for level, name in enumerate(LEVELS):
+        found = len(np.unique(groups[labels == level]))
+        if found < folds:
+            raise TooFewRowsError(
+                f"level '{name}' has {found} groups of rows, fewer than {key} ({folds}):"
+                " give more rows of this level, or fewer folds"
+            )
 
 
 def export_onnx(fitted: MaskedCopies) -> bytes:

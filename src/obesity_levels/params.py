@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from obesity_levels.errors import ParamsError
+from obesity_levels.features import PROFILES
 from obesity_levels.schema import COLUMNS, LEVELS
 
 PARAMS_YAML = Path("params.yaml")
@@ -23,7 +24,9 @@ Seed = Annotated[int, Meta(ge=0, lt=2**32)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 OpenShare = Annotated[float, Meta(gt=0, lt=1)]
-Positive = Annotated[float, Meta(gt=0)]
+# JSON knows no infinity, and no estimator takes it
+LARGEST = 1e9
+Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
 Grid = Meta(min_length=1)
 
 
@@ -75,7 +78,8 @@ class MaskingParams(Section):
 class RandomForestSpace(Section):
     n_estimators: Annotated[list[Count], Grid]
     criterion: Annotated[list[Literal["gini", "entropy"]], Grid]
-    max_features: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
+    # no more than the poorest profile has
+    max_features: Annotated[list[Annotated[int, Meta(ge=1, le=min(map(len, PROFILES.values())))]], Grid]
     max_samples: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
     min_samples_leaf: Annotated[list[Count], Grid]
 
@@ -84,7 +88,7 @@ class HistGradientBoostingSpace(Section):
     max_iter: Annotated[list[Count], Grid]
     learning_rate: Annotated[list[Positive], Grid]
     max_leaf_nodes: Annotated[list[Annotated[int, Meta(ge=2)]], Grid]
-    l2_regularization: Annotated[list[Annotated[float, Meta(ge=0)]], Grid]
+    l2_regularization: Annotated[list[Annotated[float, Meta(ge=0, le=LARGEST)]], Grid]
 
 
 class LogisticRegressionSpace(Section):
@@ -179,9 +183,11 @@ def load_yaml(path: Path, kind: type[Struct]) -> Struct:
         raise ParamsError(
             f"{path} does not exist: run from the project's root, or give a path that is there"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    except YAMLError as error:
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read ({error.strerror}): give a file that can") from error
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not UTF-8 text: save it as such") from error
+    except (YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     try:
         return msgspec.convert(content, kind)

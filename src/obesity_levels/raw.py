@@ -34,16 +34,15 @@ def read_raw(path: Path) -> pd.DataFrame:
     if not text.strip():
         raise SourceError(f"{path} is empty: give a CSV file with a header and the 17 columns of UCI 544")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(cells for cells in reader if cells)
-        names = [name.strip() for name in header]
-        _check_header(path, names)
-        table = _in_columns(_numbered_rows(path, reader, len(names)), names)
-    except csv.Error as error:
-        raise SourceError(f"{path}, line {reader.line_num}: not readable as CSV ({error}): mend that line") from error
+    header: list[str] | None = []
+    while not header:
+        header = _next_row(path, reader, reader.line_num + 1)
+    names = [name.strip() for name in header]
+    _check_header(path, names)
+    lines, table = _in_columns(_numbered_rows(path, reader, len(names)), names)
     if not len(table):
         raise SourceError(f"{path} has a header but no rows: give a file with survey rows in it")
-    return table.to_pandas().set_index(LINE)
+    return table.to_pandas().set_index(pd.Index(lines, name=LINE))
 
 
 def extra_columns(names: Sequence[str]) -> list[str]:
@@ -61,7 +60,7 @@ def _decoded(path: Path) -> str:
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceError(f"{path} is UTF-16, not UTF-8: convert it (`iconv -f UTF-16 -t UTF-8`)")
+        raise SourceError(f"{path} is UTF-16 or UTF-32, not UTF-8: save it as CSV in UTF-8")
     if b"\0" in content:
         raise SourceError(f"{path} is not text (it has NUL bytes): save it as CSV in UTF-8")
     try:
@@ -89,24 +88,34 @@ def _check_header(path: Path, names: list[str]) -> None:
         raise SourceError(f"{path} has more than one column {', '.join(map(repr, doubled))}: keep one of each")
 
 
-def _in_columns(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> pa.Table:
-    """A table of texts with the line numbers, made of some rows at a time, so that few cells are objects at once."""
-    schema = pa.schema([(LINE, pa.int64()), *((name, pa.string()) for name in names)])
+def _in_columns(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> tuple[list[int], pa.Table]:
+    """The line numbers and a table of texts, made of some rows at a time, so that few cells are objects at once."""
+    schema = pa.schema([(name, pa.string()) for name in names])
+    lines: list[int] = []
     parts = []
     while part := list(islice(rows, _ROWS_AT_ONCE)):
         columns = zip(*(cells for _, cells in part), strict=True)
-        parts.append(pa.table([[line for line, _ in part], *map(list, columns)], schema=schema))
-    return pa.concat_tables(parts).combine_chunks() if parts else schema.empty_table()
+        lines.extend(line for line, _ in part)
+        parts.append(pa.table(list(map(list, columns)), schema=schema))
+    return lines, pa.concat_tables(parts).combine_chunks() if parts else schema.empty_table()
 
 
 def _numbered_rows(path: Path, reader: _csv.Reader, width: int) -> Iterator[tuple[int, list[str]]]:
     line = reader.line_num + 1
-    for cells in reader:
+    while (cells := _next_row(path, reader, line)) is not None:
         if cells:
             if len(cells) != width:
-                wrong = (
-                    f"too {'few' if len(cells) < width else 'many'} cells, {len(cells)} where the header has {width}"
-                )
+                few = "few" if len(cells) < width else "many"
+                wrong = f"too {few} cells, {len(cells)} where the header has {width}"
                 raise SourceError(f"{path}, line {line}: {wrong}: mend that line")
             yield line, cells
         line = reader.line_num + 1
+
+
+def _next_row(path: Path, reader: _csv.Reader, line: int) -> list[str] | None:
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}, line {line}: not readable as CSV ({error}): mend the row that begins there"
+        ) from error

@@ -12,19 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta
 
-from obesity_levels.params import OpenShare, Positive, Section, Share
+from obesity_levels.params import LARGEST, OpenShare, Positive, Section, Share
 from obesity_levels.schema import CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, WHOLE_FOR_PEOPLE
 
-ByLevel = Annotated[list[float], Meta(min_length=len(LEVELS), max_length=len(LEVELS))]
-SharesByLevel = Annotated[list[Share], Meta(min_length=len(LEVELS), max_length=len(LEVELS))]
-Range = Annotated[list[int], Meta(min_length=2, max_length=2)]
+Seven = Meta(min_length=len(LEVELS), max_length=len(LEVELS))
+ByLevel = Annotated[list[Annotated[float, Meta(ge=-1000, le=1000)]], Seven]
+WeightsByLevel = Annotated[list[Annotated[float, Meta(ge=0, le=LARGEST)]], Seven]
+SharesByLevel = Annotated[list[Share], Seven]
+Range = Annotated[list[Annotated[int, Meta(ge=-(10**9), le=10**9)]], Meta(min_length=2, max_length=2)]
 # written to a CSV file without quotes
-Cell = Annotated[str, Meta(pattern=r'^[^",\r\n]*$')]
+Cell = Annotated[str, Meta(pattern=r'^[^",\r\n]*\Z')]
 _DECIMALS = 6
 
 
 class Spread(Section):
-    mean: float
+    mean: Positive
     sd: Positive
 
 
@@ -62,11 +64,17 @@ class OutOfScale(Section):
     share: Share
     integers: Range
 
+    def __post_init__(self) -> None:
+        _rising(self.integers)
+
 
 class Junk(Section):
     name: Cell
     words: Annotated[list[Cell], Meta(min_length=1)]
     integers: Range
+
+    def __post_init__(self) -> None:
+        _rising(self.integers)
 
 
 class Damage(Section):
@@ -87,7 +95,7 @@ class Population(Section):
     age: Ages
     habits: dict[str, Habit]
     yes: dict[str, SharesByLevel]
-    choices: dict[str, dict[str, ByLevel]]
+    choices: dict[str, dict[str, WeightsByLevel]]
     damage: Damage
 
     def __post_init__(self) -> None:
@@ -97,6 +105,17 @@ class Population(Section):
         _same_keys("choices", self.choices, [n for n, v in CATEGORIES.items() if len(v) > 2])
         for name, choices in self.choices.items():
             _same_keys(f"choices.{name}", choices, CATEGORIES[name])
+            if any(sum(weights) == 0 for weights in zip(*choices.values(), strict=True)):
+                raise ValueError(f"choices.{name}: each level needs an answer that weighs more than 0")
+        if sum(self.shares) == 0:
+            raise ValueError("shares must not all be 0")
+        if self.damage.junk_column.name in COLUMNS:
+            raise ValueError("damage.junk_column.name must not be one of the 17 columns")
+
+
+def _rising(integers: list[int]) -> None:
+    if integers[0] > integers[1]:
+        raise ValueError("integers must be the lowest, then the highest")
 
 
 def _same_keys(where: str, given: dict, wanted: Sequence[str]) -> None:

@@ -44,7 +44,10 @@ cells = st.sampled_from(
         "obesity type iii",
     ]
 ) | st.text(max_size=5)
-raw_tables = st.lists(st.lists(cells, min_size=17, max_size=17), min_size=1, max_size=8).map(
+labels = st.sampled_from([*LEVELS, " oBESITY_tYPE_i ", "normal weight"]) | cells
+different_rows = st.lists(st.tuples(*[cells] * 16, labels), min_size=1, max_size=6)
+# some of them more than once
+raw_tables = different_rows.flatmap(lambda rows: st.lists(st.sampled_from(rows), min_size=1, max_size=9)).map(
     lambda rows: pd.DataFrame(rows, columns=list(COLUMNS), dtype="str").set_index(
         pd.RangeIndex(2, len(rows) + 2, name="line")
     )

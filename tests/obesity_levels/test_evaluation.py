@@ -7,6 +7,7 @@ from tests.obesity_levels.test_modeling import small
 from tests.strategies import as_table
 
 from obesity_levels import evaluation
+from obesity_levels.errors import TooFewRowsError
 from obesity_levels.features import PROFILES, answer_columns, input_matrix
 from obesity_levels.modeling import build_estimator
 from obesity_levels.params import BootstrapParams, CrossValidationParams, ImportanceParams, LearningCurveParams
@@ -137,7 +138,7 @@ def test_cross_validation_predicts_each_row_by_a_model_that_saw_none_of_its_grou
     """Every row twice, each time with another label: whoever sees its twin is always wrong, and is not here."""
     estimator, matrix, labels = trained
     found = evaluation.cross_validate(
-        estimator, matrix, labels, np.arange(len(labels)), evaluation.is_people(people), CrossValidationParams(5, 2)
+        estimator, matrix, labels, np.arange(len(labels)), evaluation.is_people(people), CrossValidationParams(5, 4)
     )
     twice = evaluation.cross_validate(
         estimator,
@@ -148,9 +149,42 @@ def test_cross_validation_predicts_each_row_by_a_model_that_saw_none_of_its_grou
         CrossValidationParams(5, 1),
     )
     assert found["accuracy"]["mean"] > 0.8
-    assert found["accuracy"]["std"] >= 0
+    assert found["accuracy"]["std"] > 0
+    assert 0 < found["people"]["accuracy"]["mean"] != found["accuracy"]["mean"]
     assert set(found) == {"accuracy", "f1_weighted", "people"}
     assert twice["accuracy"]["mean"] == pytest.approx(found["accuracy"]["mean"] / 2, abs=0.1)
+
+
+def test_the_accuracy_of_people_is_that_of_their_rows_alone(trained):
+    """The labels of the others are shuffled: who counts them in cannot do well."""
+    estimator, matrix, labels = trained
+    some = np.arange(len(labels)) % 2 == 0
+    shuffled = np.where(some, labels, (labels + 3) % 7)
+    found = evaluation.cross_validate(
+        estimator, matrix, shuffled, np.arange(len(labels)), some, CrossValidationParams(2, 1)
+    )
+    others = evaluation.cross_validate(
+        estimator, matrix, shuffled, np.arange(len(labels)), ~some, CrossValidationParams(2, 1)
+    )
+    together = (found["people"]["accuracy"]["mean"] + others["people"]["accuracy"]["mean"]) / 2
+    assert found["accuracy"]["mean"] == pytest.approx(together)
+    assert found["people"]["accuracy"]["mean"] != others["people"]["accuracy"]["mean"]
+
+
+def test_more_folds_than_groups_of_a_level_are_refused_by_the_key(trained):
+    estimator, matrix, labels = trained
+    with pytest.raises(TooFewRowsError, match=r"fewer than evaluate.cross_validation.folds \(400\)"):
+        evaluation.cross_validate(
+            estimator, matrix, labels, np.arange(len(labels)), labels == 0, CrossValidationParams(400, 1)
+        )
+
+
+def test_a_share_that_leaves_out_a_level_has_no_place_in_the_learning_curve(trained):
+    estimator, matrix, labels = trained
+    table = evaluation.learning_curve(
+        estimator, (matrix, labels, np.arange(len(labels))), (matrix, labels), LearningCurveParams([0.004, 1.0], 1)
+    )
+    assert table["rows"].tolist() == [len(labels)]
 
 
 def test_without_people_their_accuracy_is_null(trained):

@@ -20,7 +20,7 @@ from obesity_levels.simulation import draw_people
 MODELS = ("random_forest", "hist_gradient_boosting", "logistic_regression", "voting")
 FULL = PROFILES["full"]
 SMALL = {
-    "random_forest": {"n_estimators": [15, 5], "max_features": [0.3, 0.5]},
+    "random_forest": {"n_estimators": [15, 5], "max_features": [4, 6], "min_samples_leaf": [1, 2]},
     "hist_gradient_boosting": {"max_iter": [5], "max_leaf_nodes": [15]},
     "logistic_regression": {"C": [1.0, 100.0]},
     "voting": {"weights": [[2, 1], [1, 1]]},

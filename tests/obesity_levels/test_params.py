@@ -28,6 +28,11 @@ def edited(tmp_path, old: str, new: str):
         ("  age_bands: [18, 25", "  age_bands: [25, 18", r"evaluate: age_bands must rise"),
         ("  seed: 1\n", "", "split: .*missing required field `seed`"),
         ("ingest:", "ingest: [", "is not YAML"),
+        ("people_weight: 2.0", "people_weight: .inf", r"train\.people_weight: Expected `float` <="),
+        ("people_weight: 2.0", "people_weight: .nan", r"train\.people_weight"),
+        ("people_weight: 2.0", "people_weight: 2020-13-45", "is not YAML"),
+        ("rows: 2100", "rows: " + "[" * 5000, "is not YAML"),
+        ("max_features: [2,", "max_features: [20,", r"max_features\[.*\]: Expected `int` <= 14"),
         ("clean:", "cleaning:", r"cleaning: no such key"),
     ],
 )

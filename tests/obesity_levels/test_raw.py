@@ -81,6 +81,17 @@ def test_what_is_not_a_table_of_survey_rows_is_refused_by_name(tmp_path, content
     assert str(path) in str(error.value)
 
 
+def test_an_unclosed_quote_is_named_by_the_line_on_which_its_row_begins(tmp_path):
+    with pytest.raises(SourceError, match="line 3: not readable as CSV"):
+        read_raw(written(tmp_path, f'{HEADER}\n{ROW}\n"{ROW}\n{ROW}\n{ROW}\n'))
+
+
+def test_a_column_may_be_called_as_the_line_numbers_are(tmp_path):
+    table = read_raw(written(tmp_path, f"{HEADER},line\n{ROW},x\n"))
+    assert table.index.tolist() == [2]
+    assert extra_columns(list(table.columns)) == ["line"]
+
+
 def test_a_source_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SourceError, match="nowhere.csv does not exist"):
         read_raw(tmp_path / "nowhere.csv")

@@ -91,6 +91,10 @@ def test_numbers_are_written_with_a_point_and_read_back_exactly(people):
         ("    Bike:", "    Bicycle:", "choices.MTRANS must have exactly the keys"),
         ("shares: [0.13, ", "shares: [", r"shares: Expected `array` of length"),
         ("damage:", "damages:", "damages: no such key: did you mean 'damage'"),
+        ("integers: [300, 1000]", "integers: [1000, 300]", "integers must be the lowest, then the highest"),
+        ("shares: [0.13, 0.14, 0.14, 0.14, 0.16, 0.14, 0.15]", "shares: [0, 0, 0, 0, 0, 0, 0]", "shares must not all"),
+        ("name: mixed_type_col", "name: Age", "must not be one of the 17 columns"),
+        ("Always: [4, 12", "Always: [-4, 12", r"choices.*: Expected `float` >= 0"),
         ('"N/A", "n/a"', '"N,A", "n/a"', r"damage\.missing\.markers"),
     ],
 )

@@ -41,7 +41,7 @@ def test_rows_of_a_group_have_one_level(rows):
 def test_no_group_straddles_a_split_and_large_groups_do_not_unbalance_it():
     rng = np.random.default_rng(0)
     levels = pd.Series(np.repeat(LEVELS, 200))
-    groups = np.repeat(np.arange(len(levels)) // 200 * 1000, 1) + rng.integers(0, 40, len(levels))
+    groups = np.arange(len(levels)) // 200 * 1000 + rng.integers(0, 40, len(levels))
     split = split_rows(levels, groups, PARAMS)
     assert (pd.Series(split).groupby(groups).nunique() == 1).all()
     assert set(split) == set(SPLITS)
