@@ -1,6 +1,7 @@
 # Thin aliases; each does what its commands say. `make help` lists them.
-PYTHON ?= python3
 VENV := .venv
+# found before .venv is put first on the path
+PYTHON := $(or $(PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # so that an activated environment, or none, makes no difference
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -32,14 +33,14 @@ results: setup ## show the metrics as a table
 	@python -m obesity_levels
 
 data: setup ## the pipeline up to the model's input
-	dvc repro featurize
+	dvc repro check featurize
 
 train: setup ## the pipeline up to the model
-	dvc repro train
+	dvc repro check train
 
 verify: setup ## rebuild everything by force; fail if any tracked number differs
 	dvc repro --force
-	@git diff --exit-code -- dvc.lock metrics plots \
+	@git diff --exit-code HEAD -- dvc.lock metrics plots \
 		|| { echo "error: the rebuilt numbers above differ from the committed ones" >&2; exit 1; }
 	@echo "verified: dvc.lock, metrics and plots were rebuilt bit for bit"
 

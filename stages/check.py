@@ -1,4 +1,4 @@
-"""params.yaml and the source, looked at before anything is rebuilt: so a mistake in them costs nothing."""
+"""params.yaml and the source, looked at before anything else when params.yaml changes: a mistake then costs nothing."""
 
 from pathlib import Path
 
@@ -17,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, restore="git checkout params.yaml")

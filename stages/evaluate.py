@@ -1,12 +1,13 @@
 """The ONNX file, scored on rows that it was not trained on: metrics and plots."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from obesity_levels import evaluation, plots
 from obesity_levels.modeling import build_estimator
-from obesity_levels.params import EvaluateParams, load_params
+from obesity_levels.params import EvaluateParams, TrainParams, load_params
 from obesity_levels.schema import LEVELS
 from obesity_levels.scoring import Classifier, Probabilities, load_classifier
 from obesity_levels.splitting import SPLITS
@@ -19,7 +20,9 @@ def main() -> None:
     splits = [read_split(name) for name in SPLITS]
     train, validation, test = splits
     probabilities = classifier.probabilities(test.matrix)
-    estimator = build_estimator(params.train, tuple(classifier.manifest.features), classifier.manifest.search.chosen)
+    manifest = classifier.manifest
+    trained_with = msgspec.convert(manifest.params, TrainParams)
+    estimator = build_estimator(trained_with, tuple(manifest.features), manifest.search.chosen)
 
     everyone = Rows(
         pd.concat([rows.answers for rows in splits]),

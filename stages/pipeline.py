@@ -30,22 +30,23 @@ FEATURIZE_METRICS = Path("metrics/featurize.json")
 EVALUATE_METRICS = Path("metrics/evaluate.json")
 PLOTS = Path("plots")
 
+# DVC deletes what a stage wrote before it runs it. This brings all back but the source, which is the user's.
 RESTORE = "git checkout params.yaml dvc.lock metrics plots && dvc checkout"
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], restore: str = RESTORE) -> None:
     """Run a stage. An error that a person can act on is one line on standard error and exit status 1."""
     try:
         main()
     except ObesityLevelsError as error:
         print(f"error: {error}", file=sys.stderr)
-        print(f"To have back what stood at the last commit: {RESTORE}", file=sys.stderr)
+        print(f"To have back what stood at the last commit: {restore}", file=sys.stderr)
         sys.exit(1)
 
 
 def is_simulated(source: Path) -> bool:
     """Whether `source` is a population to simulate, rather than rows."""
-    return source.suffix in (".yaml", ".yml")
+    return source.suffix.lower() in (".yaml", ".yml")
 
 
 class Rows(NamedTuple):

@@ -14,7 +14,7 @@ SMALL = {
     r"  rows: \d+": "  rows: 400",
     r"  folds: 5": "  folds: 2",
     r"n_estimators: \[.*\]": "n_estimators: [5]",
-    r"max_features: \[.*\]": "max_features: [0.3]",
+    r"max_features: \[.*\]": "max_features: [5]",
     r"min_samples_leaf: \[.*\]": "min_samples_leaf: [1]",
     r"max_iter: \[.*\]": "max_iter: [5]",
     r"max_leaf_nodes: \[.*\]": "max_leaf_nodes: [15]",
