@@ -79,6 +79,8 @@ class Classifier:
         # One thread: fastest for few rows, and sums are added in one order.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        # Errors only: on loading a vote it would warn that the labels, which nobody asks for, are not computed.
+        options.log_severity_level = 3
         self.manifest = manifest
         try:
             self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

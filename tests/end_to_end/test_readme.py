@@ -1,0 +1,75 @@
+"""The README is tested: its table is the committed one, and each of its commands is one that is run."""
+
+import json
+import re
+
+import pytest
+from tests.conftest import ROOT
+
+from obesity_levels.__main__ import results_table
+
+README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+
+# Run by .ci/run or by a newcomer's first steps, which make an environment of their own; or not runnable here, and why.
+RUN_ELSEWHERE = {
+    "make repro": "a newcomer's first step; its parts are setup, `dvc repro` and `make results`",
+    "make setup PYTHON=python3.13": "makes an environment",
+    "make setup": ".ci/run",
+    "make test": ".ci/run",
+    "make test COVERAGE=1": ".ci/run",
+    "make verify": ".ci/run",
+    "make lint": ".ci/run",
+    "source .venv/bin/activate": "a shell's own",
+    "git clone <this repository> && cd obesity-levels": "every test here clones",
+    "dvc import-url https://archive.ics.uci.edu/static/public/544/data.csv data/uci.csv": (
+        "test_dvc_commands does it from a server of its own"
+    ),
+    "dvc exp run -S ingest.source=data/uci.csv": "the same",
+    "dvc metrics diff": "test_dvc_commands, after an experiment",
+    "dvc plots diff": "the same",
+    "dvc exp run -S train.model=hist_gradient_boosting": "test_dvc_commands trains it",
+    "dvc exp run -S train.model=logistic_regression": "test_dvc_commands",
+    "dvc plots diff --open": "opens a browser; without it in test_dvc_commands",
+    "python benchmarks/pipeline.py": "minutes; measured by hand",
+}
+REAL_FILE = "obesity_estimation_modified.csv"
+
+
+def commands(page: str) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    joined = "\n".join(blocks).replace("\\\n", " ")
+    lines = (line.split("  #")[0].strip() for line in joined.splitlines())
+    return [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
+
+
+ALL = sorted({command for page in PAGES.values() for command in commands(page)})
+
+
+def test_the_table_of_the_default_source_is_that_of_the_committed_metrics():
+    metrics = json.loads((ROOT / "metrics/evaluate.json").read_text())
+    assert results_table(metrics) in README
+
+
+@pytest.mark.parametrize("command", [c for c in ALL if c not in RUN_ELSEWHERE and REAL_FILE not in c])
+def test_a_command_of_the_documentation_runs(small_clone, tmp_path, command):
+    source = tmp_path / "rows.csv"
+    source.write_bytes((small_clone.path / "data/raw.csv").read_bytes())
+    runnable = command.replace("/absolute/path/to/rows.csv", str(source))
+    try:
+        small_clone.run("bash", "-c", runnable)
+    finally:
+        small_clone.run("git", "reset", "--quiet", "--hard")
+        small_clone.run("dvc", "checkout", "--quiet", "--force")
+
+
+def test_the_two_commands_of_a_newcomer_come_first():
+    assert commands(README)[1:3] == ["make repro", "make test"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_a_page_links_to_is_there(name):
+    page = PAGES[name]
+    folder = ROOT if name == "README.md" else ROOT / "docs"
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page)
+    assert [link for link in links if not (folder / link).exists()] == []
