@@ -68,7 +68,7 @@ def test_a_stage_runs_the_script_of_its_name(stage):
 def test_a_stage_declares_every_section_of_the_params_that_it_names(stage):
     script = (ROOT / f"stages/{stage}.py").read_text()
     named = set(re.findall(r"(?:params|load_params\(\))\.(\w+)", script)) & set(Params.__struct_fields__)
-    declared = {name.split(".")[0] for name in names(STAGES[stage]["params"])}
+    declared = {name.split(".")[0] for name in names(STAGES[stage].get("params", []))}
     assert named <= declared | ({"ingest"} if stage == "check" else set())
 
 
