@@ -9,7 +9,7 @@ from obesity_levels import evaluation, plots
 from obesity_levels.modeling import build_estimator
 from obesity_levels.params import EvaluateParams, TrainParams, load_params
 from obesity_levels.schema import LEVELS
-from obesity_levels.scoring import Classifier, Probabilities, load_classifier
+from obesity_levels.scoring import Classifier, Probabilities, load_classifier, most_probable
 from obesity_levels.splitting import SPLITS
 from pipeline import EVALUATE_METRICS, MODELS, PLOTS, Rows, read_split, run, write_json
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def report(rows: Rows, probabilities: Probabilities, train: Rows, params: EvaluateParams) -> dict:
-    predicted = probabilities.argmax(axis=1)
+    predicted = most_probable(probabilities)
     majority = evaluation.majority_baseline(train.labels, len(rows.labels))
     rule = evaluation.bmi_rule(rows.answers, params.bmi_rule, otherwise=majority)
     return {
@@ -78,10 +78,10 @@ def draw(
     curve: pd.DataFrame,
     params: EvaluateParams,
 ) -> None:
-    predicted = classifier.levels(probabilities)
+    predicted = most_probable(probabilities)
     calibration = evaluation.calibration_table(test.labels, probabilities, params.calibration.bins)
     importance = evaluation.permutation_importance(
-        lambda matrix: classifier.levels(classifier.probabilities(matrix)),
+        lambda matrix: most_probable(classifier.probabilities(matrix)),
         validation.matrix,
         validation.labels,
         classifier.manifest.features,

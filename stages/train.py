@@ -16,14 +16,15 @@ from pipeline import FEATURIZE_METRICS, INGEST_METRICS, MODELS, read_json, read_
 def main() -> None:
     params = load_params()
     features = PROFILES[params.featurize.profile]
+    train_params = params.train.for_profile(params.featurize.profile)
     train = read_split("train")
-    fitted, searched = search(train.matrix, train.labels, train.groups, features, params.train)
+    fitted, searched = search(train.matrix, train.labels, train.groups, features, train_params)
     onnx = export_onnx(fitted)
 
     source = read_json(INGEST_METRICS)
     manifest = Manifest(
         format=FORMAT,
-        model=params.train.model,
+        model=train_params.model,
         sha256=hashlib.sha256(onnx).hexdigest(),
         profile=params.featurize.profile,
         features=list(features),
@@ -31,14 +32,14 @@ def main() -> None:
         levels=list(LEVELS),
         data=DataOrigin(source["simulated"], source["source"], source["md5"]),
         rows=read_json(FEATURIZE_METRICS)["rows"],
-        params=msgspec.to_builtins(params.train),
+        params=msgspec.to_builtins(train_params),
         search=searched,
         libraries={name: version(name) for name in ("scikit-learn", "skl2onnx", "onnx")},
     )
     MODELS.mkdir(exist_ok=True)
     (MODELS / CLASSIFIER).write_bytes(onnx)
     write_json(msgspec.to_builtins(manifest), MODELS / MANIFEST)
-    print(f"trained {params.train.model} with {searched.chosen} ({len(onnx) / 1e6:.1f} MB)")
+    print(f"trained {train_params.model} with {searched.chosen} ({len(onnx) / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

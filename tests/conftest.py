@@ -1,5 +1,6 @@
 """What tests share: the project's own population and params, small tables made of them, and strategies for records."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,5 +45,14 @@ def people_texts(people: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def small_clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone with small params, its pipeline run and committed. A test that changes it must put it back."""
+    """A clone with small params, its pipeline run and committed. A test that changes it takes `clone`."""
     return clone_small(ROOT, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def clone(small_clone: Clone) -> Iterator[Clone]:
+    """The small clone, put back as it was committed after the test."""
+    yield small_clone
+    small_clone.run("git", "reset", "--quiet", "--hard")
+    small_clone.run("git", "clean", "--quiet", "-d", "--force")
+    small_clone.run("dvc", "checkout", "--quiet", "--force")

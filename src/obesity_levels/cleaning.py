@@ -15,7 +15,7 @@ from obesity_levels.copies import merge_copies
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import CleanParams
 from obesity_levels.raw import extra_columns
-from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES
+from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, category_key
 
 REASON = "reason"
 REASONS = ("no_label", "unreadable_label", "nothing_answered")
@@ -117,11 +117,6 @@ def _read_numbers(text: pa.StringArray, low: float, high: float) -> tuple[np.nda
 
 
 def _read_categories(text: pa.StringArray, categories: Sequence[str]) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
-    canonical = {_category_key(category): category for category in categories}
-    values = np.array([canonical.get(_category_key(t)) for t in text.to_pylist()], dtype=object)
+    canonical = {category_key(category): category for category in categories}
+    values = np.array([canonical.get(category_key(t)) for t in text.to_pylist()], dtype=object)
     return values, np.where(pd.isna(values), _UNREADABLE, _VALID).astype(np.int8)
-
-
-def _category_key(text: str) -> str:
-    """The same for every spelling of a category: case, padding, underscores and spaces do not count."""
-    return "_".join(text.casefold().replace("_", " ").split())

@@ -20,14 +20,14 @@ from obesity_levels.features import Matrix, body_mass_index, in_whole_numbers
 from obesity_levels.modeling import Groups, Labels, MaskedCopies, check_folds
 from obesity_levels.params import BootstrapParams, CrossValidationParams, ImportanceParams, LearningCurveParams
 from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS, WHOLE_FOR_PEOPLE
-from obesity_levels.scoring import Probabilities
+from obesity_levels.scoring import Probabilities, most_probable
 
 _ALL = range(len(LEVELS))
 
 
 def headline_metrics(actual: Labels, probabilities: Probabilities, calibration_bins: int) -> dict[str, float]:
     """The metrics of one set of rows. `actual` are indices in LEVELS, shape (rows,); `probabilities` (rows, 7)."""
-    predicted = probabilities.argmax(axis=1)
+    predicted = most_probable(probabilities)
     return {
         **label_metrics(actual, predicted),
         "f1_macro": metrics.f1_score(actual, predicted, average="macro", labels=_ALL, zero_division=0),
@@ -73,7 +73,7 @@ def expected_calibration_error(actual: Labels, probabilities: Probabilities, bin
 def calibration_table(actual: Labels, probabilities: Probabilities, bins: int) -> pd.DataFrame:
     """For each bin of confidence (the highest probability) that has rows: mean confidence, accuracy, rows."""
     confidence = probabilities.max(axis=1).astype(float)
-    correct = probabilities.argmax(axis=1) == actual
+    correct = most_probable(probabilities) == actual
     edges = np.linspace(0, 1, bins + 1)
     table = pd.DataFrame({"bin": np.digitize(confidence, edges[1:-1]), "confidence": confidence, "accuracy": correct})
     grouped = table.groupby("bin")

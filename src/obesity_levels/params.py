@@ -112,12 +112,24 @@ class SearchParams(Section):
 ModelName = Literal["random_forest", "hist_gradient_boosting", "logistic_regression", "voting"]
 
 
+class ByProfile(Section):
+    full: ModelName
+    no_weight: ModelName
+    habits: ModelName
+
+
 class TrainParams(Section):
-    model: ModelName
+    model: Literal["by_profile"] | ModelName
+    by_profile: ByProfile
     seed: Seed
     people_weight: Positive
     masking: MaskingParams
     search: SearchParams
+
+    def for_profile(self, profile: Profile) -> TrainParams:
+        """The same with `model` named: the profile's own, where it says `by_profile`."""
+        named = getattr(self.by_profile, profile) if self.model == "by_profile" else self.model
+        return msgspec.structs.replace(self, model=named)
 
 
 class BootstrapParams(Section):

@@ -7,8 +7,10 @@ condition in individuals from Colombia, Peru and Mexico", Data in Brief 25 (UCI 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, Self
 
 import msgspec
 from msgspec import Meta
@@ -26,21 +28,40 @@ class Level(StrEnum):
     OBESITY_TYPE_III = "Obesity_Type_III"
 
 
-class Sex(StrEnum):
+def category_key(text: str) -> str:
+    """The same for every spelling of a category: case, padding, underscores and spaces do not count."""
+    return "_".join(text.casefold().replace("_", " ").split())
+
+
+class Category(StrEnum):
+    """The possible answers to a question, in coding order; found by any spelling that has the same `category_key`."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        # Asked by msgspec too, for what is not a canonical spelling.
+        return cls._by_key().get(category_key(value)) if isinstance(value, str) else None
+
+    @classmethod
+    @functools.cache
+    def _by_key(cls) -> dict[str, Self]:
+        return {category_key(member.value): member for member in cls}
+
+
+class Sex(Category):
     """As the questionnaire asks it."""
 
     FEMALE = "Female"
     MALE = "Male"
 
 
-class YesNo(StrEnum):
+class YesNo(Category):
     """No before yes, because the order is the code in the input matrix."""
 
     NO = "no"
     YES = "yes"
 
 
-class Frequency(StrEnum):
+class Frequency(Category):
     """How often; in order, because the order is the code in the input matrix."""
 
     NO = "no"
@@ -49,7 +70,7 @@ class Frequency(StrEnum):
     ALWAYS = "Always"
 
 
-class Transport(StrEnum):
+class Transport(Category):
     """Usual means of transport, from the least to the most active."""
 
     AUTOMOBILE = "Automobile"
@@ -59,54 +80,63 @@ class Transport(StrEnum):
     WALKING = "Walking"
 
 
+def _number(low: float, high: float, unit: str, description: str, example: float) -> Meta:
+    return Meta(ge=low, le=high, description=description, examples=[example], extra_json_schema={"x-unit": unit})
+
+
+def _category(description: str, example: str) -> Meta:
+    return Meta(description=description, examples=[example], extra_json_schema={"x-unit": "category"})
+
+
 class Patient(msgspec.Struct, forbid_unknown_fields=True):
-    """The 16 answers of one person. `None` means "not answered"; any may be missing, not all."""
+    """The 16 answers of one person. `null` means "not answered"; any may be missing, not all."""
 
-    Gender: Annotated[Sex | None, Meta(description="Sex", examples=["Female"])]
-    Age: Annotated[float, Meta(ge=10, le=100, description="Age in years", examples=[21.0])] | None
-    Height: Annotated[float, Meta(ge=1.0, le=2.5, description="Height in metres", examples=[1.62])] | None
-    Weight: Annotated[float, Meta(ge=20, le=300, description="Weight in kilograms", examples=[64.0])] | None
+    Gender: Annotated[Sex | None, _category("Sex", "Female")]
+    Age: Annotated[float, _number(10, 100, "years", "Age in years", 21.0)] | None
+    Height: Annotated[float, _number(1.0, 2.5, "m", "Height in metres", 1.62)] | None
+    Weight: Annotated[float, _number(20, 300, "kg", "Weight in kilograms", 64.0)] | None
     family_history_with_overweight: Annotated[
-        YesNo | None, Meta(description="Has a family member suffered from overweight?", examples=["yes"])
+        YesNo | None, _category("Has a family member suffered from overweight?", "yes")
     ]
-    FAVC: Annotated[YesNo | None, Meta(description="Eats high-caloric food frequently?", examples=["no"])]
-    FCVC: (
-        Annotated[float, Meta(ge=1, le=3, description="Vegetables with meals, 1 never to 3 always", examples=[2.0])]
-        | None
-    )
-    NCP: Annotated[float, Meta(ge=1, le=4, description="Main meals a day, 1 to 4", examples=[3.0])] | None
-    CAEC: Annotated[Frequency | None, Meta(description="Eats between meals?", examples=["Sometimes"])]
-    SMOKE: Annotated[YesNo | None, Meta(description="Smokes?", examples=["no"])]
-    CH2O: (
-        Annotated[float, Meta(ge=1, le=3, description="Water a day, 1 below 1 l to 3 above 2 l", examples=[2.0])] | None
-    )
-    SCC: Annotated[YesNo | None, Meta(description="Monitors calories?", examples=["no"])]
-    FAF: (
-        Annotated[float, Meta(ge=0, le=3, description="Physical activity, 0 none to 3 4-5 days a week", examples=[0.0])]
-        | None
-    )
-    TUE: (
-        Annotated[
-            float, Meta(ge=0, le=2, description="Time at devices, 0 up to 2 h to 2 above 5 h a day", examples=[1.0])
-        ]
-        | None
-    )
-    CALC: Annotated[Frequency | None, Meta(description="Drinks alcohol?", examples=["no"])]
-    MTRANS: Annotated[Transport | None, Meta(description="Usual transport", examples=["Public_Transportation"])]
+    FAVC: Annotated[YesNo | None, _category("Eats high-caloric food frequently?", "no")]
+    FCVC: Annotated[float, _number(1, 3, "score", "Vegetables with meals, 1 never to 3 always", 2.0)] | None
+    NCP: Annotated[float, _number(1, 4, "meals a day", "Main meals a day, 1 to 4", 3.0)] | None
+    CAEC: Annotated[Frequency | None, _category("Eats between meals?", "Sometimes")]
+    SMOKE: Annotated[YesNo | None, _category("Smokes?", "no")]
+    CH2O: Annotated[float, _number(1, 3, "score", "Water a day, 1 below 1 l to 3 above 2 l", 2.0)] | None
+    SCC: Annotated[YesNo | None, _category("Monitors calories?", "no")]
+    FAF: Annotated[float, _number(0, 3, "score", "Physical activity, 0 none to 3 on 4 or 5 days a week", 0.0)] | None
+    TUE: Annotated[float, _number(0, 2, "score", "Time at devices, 0 up to 2 h to 2 above 5 h a day", 1.0)] | None
+    CALC: Annotated[Frequency | None, _category("Drinks alcohol?", "no")]
+    MTRANS: Annotated[Transport | None, _category("Usual transport", "Public_Transportation")]
 
 
-def _scales_and_categories() -> tuple[dict[str, tuple[float, float]], dict[str, tuple[str, ...]]]:
-    scales, categories = {}, {}
+class Question(NamedTuple):
+    """What a field of `Patient` asks: a number on a scale (lowest and highest allowed), or one of some categories."""
+
+    name: str
+    description: str
+    unit: str
+    example: float | str
+    scale: tuple[float, float] | None
+    categories: tuple[str, ...] | None
+
+
+def _questions() -> Iterator[Question]:
     for field in msgspec.inspect.type_info(Patient).fields:  # type: ignore[attr-defined]
-        kind: Any = field.type.type if isinstance(field.type, msgspec.inspect.Metadata) else field.type
-        answer = next(t for t in kind.types if not isinstance(t, msgspec.inspect.NoneType))
+        # a number's metadata lie within the union with null, a category's around it
+        metadata: Any = field.type
+        union: Any = metadata.type if isinstance(metadata, msgspec.inspect.Metadata) else metadata
+        answer = next(t for t in union.types if not isinstance(t, msgspec.inspect.NoneType))
         if isinstance(answer, msgspec.inspect.Metadata):
-            answer = answer.type
+            metadata, answer = answer, answer.type
+        categories = scale = None
         if isinstance(answer, msgspec.inspect.EnumType):
-            categories[field.name] = tuple(member.value for member in answer.cls)
+            categories = tuple(member.value for member in answer.cls)
         else:
-            scales[field.name] = (float(answer.ge), float(answer.le))
-    return scales, categories
+            scale = (float(answer.ge), float(answer.le))
+        said = metadata.extra_json_schema
+        yield Question(field.name, said["description"], said["x-unit"], said["examples"][0], scale, categories)
 
 
 LABEL = "NObeyesdad"
@@ -116,7 +146,10 @@ LEVELS: tuple[str, ...] = tuple(level.value for level in Level)
 ANSWERS: tuple[str, ...] = Patient.__struct_fields__
 COLUMNS: tuple[str, ...] = (*ANSWERS, LABEL)
 
-SCALES, CATEGORIES = _scales_and_categories()
+QUESTIONS: dict[str, Question] = {question.name: question for question in _questions()}
+
+SCALES = {name: question.scale for name, question in QUESTIONS.items() if question.scale}
+CATEGORIES = {name: question.categories for name, question in QUESTIONS.items() if question.categories}
 """SCALES: number's name -> (lowest, highest), both allowed. CATEGORIES: category's name -> values in coding order."""
 
 WHOLE_FOR_PEOPLE: tuple[str, ...] = ("Age", "FCVC", "NCP", "CH2O", "FAF", "TUE")

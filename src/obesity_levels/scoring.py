@@ -92,9 +92,10 @@ class Classifier:
         """The probability of each level, shape (rows, 7), for an input matrix of the manifest's profile."""
         return self._session.run(None, {self._input: matrix})[0]
 
-    def levels(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
-        """The index in LEVELS of the most probable level of each row; the less severe one where two are equal."""
-        return probabilities.argmax(axis=1)
+
+def most_probable(probabilities: Probabilities) -> npt.NDArray[np.int64]:
+    """The index in LEVELS of the most probable level of each row; the less severe one where two are equal."""
+    return probabilities.argmax(axis=1)
 
 
 def load_classifier(directory: Path) -> Classifier:

@@ -12,14 +12,6 @@ ROW = "Female,21.0,1.62,64.0,yes,no,2.0,3.0,Sometimes,no,2.0,no,0.0,1.0,no,Publi
 RESTORED_BY = re.compile(r"To have back what stood at the last commit: (.*)")
 
 
-@pytest.fixture
-def clone(small_clone):
-    yield small_clone
-    small_clone.run("git", "reset", "--quiet", "--hard")
-    small_clone.run("git", "clean", "--quiet", "-d", "--force")
-    small_clone.run("dvc", "checkout", "--quiet", "--force")
-
-
 def fails_clearly_and_is_undone(clone, *said: str) -> None:
     before = {path: (clone.path / path).read_bytes() for path in ("dvc.lock", "models/classifier.onnx", "data/raw.csv")}
     run = clone.run("dvc", "repro", check=False)

@@ -11,14 +11,6 @@ from tests.conftest import ROOT
 REAL = ROOT.parent / "shared/data/obesity_estimation_modified.csv"
 
 
-@pytest.fixture
-def clone(small_clone):
-    yield small_clone
-    small_clone.run("git", "reset", "--quiet", "--hard")
-    small_clone.run("git", "clean", "--quiet", "-d", "--force")
-    small_clone.run("dvc", "checkout", "--quiet", "--force")
-
-
 def test_an_experiment_with_another_model_changes_the_metrics_and_not_the_data(clone):
     before = (clone.path / "metrics/clean.json").read_text()
     said = clone.run("dvc", "exp", "run", "-S", "train.model=logistic_regression").stdout

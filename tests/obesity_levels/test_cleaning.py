@@ -46,10 +46,11 @@ cells = st.sampled_from(
 ) | st.text(max_size=5)
 labels = st.sampled_from([*LEVELS, " oBESITY_tYPE_i ", "normal weight"]) | cells
 different_rows = st.lists(st.tuples(*[cells] * 16, labels), min_size=1, max_size=6)
-# some of them more than once
-raw_tables = different_rows.flatmap(lambda rows: st.lists(st.sampled_from(rows), min_size=1, max_size=9)).map(
-    lambda rows: pd.DataFrame(rows, columns=list(COLUMNS), dtype="str").set_index(
-        pd.RangeIndex(2, len(rows) + 2, name="line")
+kept_row = ("Female", *["?"] * 15, "normal weight")
+# some of them more than once, and one that is kept, because a table of which nothing is kept is an error
+raw_tables = different_rows.flatmap(lambda rows: st.lists(st.sampled_from(rows), max_size=9)).map(
+    lambda rows: pd.DataFrame([*rows, kept_row], columns=list(COLUMNS), dtype="str").set_index(
+        pd.RangeIndex(2, len(rows) + 3, name="line")
     )
 )
 
@@ -94,10 +95,7 @@ def cleaned_cell(name: str, text: str):
 
 @given(raw_tables)
 def test_the_account_adds_up_and_every_row_is_on_one_side(raw):
-    try:
-        kept, rejected, account = clean_rows(raw, CLEAN)
-    except TooFewRowsError:
-        return
+    kept, rejected, account = clean_rows(raw, CLEAN)
     rows = account["rows"]
     assert rows["read"] == len(raw) == rows["kept"] + sum(rows["rejected"].values()) + rows["merged"]
     assert rows["kept"] == len(kept)
@@ -109,10 +107,7 @@ def test_the_account_adds_up_and_every_row_is_on_one_side(raw):
 
 @given(raw_tables)
 def test_what_is_kept_is_valid(raw):
-    try:
-        kept, _, _ = clean_rows(raw, CLEAN)
-    except TooFewRowsError:
-        return
+    kept, _, _ = clean_rows(raw, CLEAN)
     assert kept[LABEL].isin(LEVELS).all()
     assert kept[list(ANSWERS)].notna().any(axis=1).all()
     for name, (low, high) in SCALES.items():

@@ -46,7 +46,20 @@ def test_a_wrong_key_type_or_value_is_an_error_that_names_the_file_and_the_key(t
 
 def test_a_missing_key_is_named(tmp_path):
     with pytest.raises(ParamsError, match=r"train: .*missing required field `model`"):
-        load_params(edited(tmp_path, "  model: random_forest", "  # "))
+        load_params(edited(tmp_path, "  model: by_profile", "  # "))
+
+
+@pytest.mark.parametrize(
+    ("model", "profile", "named"),
+    [
+        ("by_profile", "full", "random_forest"),
+        ("by_profile", "habits", "voting"),
+        ("logistic_regression", "habits", "logistic_regression"),
+    ],
+)
+def test_the_model_is_the_one_that_is_named_or_else_the_profile_s_own(tmp_path, model, profile, named):
+    train = load_params(edited(tmp_path, "model: by_profile", f"model: {model}")).train
+    assert train.for_profile(profile).model == named
 
 
 def test_a_key_given_twice_is_an_error(tmp_path):

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LEVELS, SCALES, Patient
+from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LEVELS, QUESTIONS, SCALES, Patient
 
 
 def test_there_are_sixteen_answers_each_a_number_on_a_scale_or_a_category():
@@ -49,3 +49,27 @@ def test_a_record_takes_the_ends_of_a_scale_and_nothing_beyond(name, end):
     record[name] += -0.01 if end == 0 else 0.01
     with pytest.raises(msgspec.ValidationError, match=name):
         msgspec.convert(record, Patient)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_question_has_an_example_that_a_record_takes(name):
+    record = dict.fromkeys(ANSWERS) | {name: QUESTIONS[name].example}
+    assert getattr(msgspec.convert(record, Patient), name) == QUESTIONS[name].example
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "meant"),
+    [
+        ("MTRANS", "public transportation", "Public_Transportation"),
+        ("MTRANS", "  PUBLIC__TRANSPORTATION ", "Public_Transportation"),
+        ("FAVC", "Yes", "yes"),
+        ("CAEC", "sometimes", "Sometimes"),
+    ],
+)
+def test_a_category_is_known_in_any_case_and_with_spaces_or_underscores(name, said, meant):
+    assert getattr(msgspec.convert(dict.fromkeys(ANSWERS) | {name: said}, Patient), name).value == meant
+
+
+def test_another_text_is_no_category():
+    with pytest.raises(msgspec.ValidationError, match="MTRANS"):
+        msgspec.convert(dict.fromkeys(ANSWERS) | {"MTRANS": "publictransportation"}, Patient)
