@@ -1,5 +1,6 @@
 # Thin aliases; each does what its commands say. `make help` lists them.
 VENV := .venv
+SERVICE_VENV := service/.venv
 # found before .venv is put first on the path
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -7,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro results data train verify test lint requirements
+.PHONY: model-is-there help setup repro results data train verify serve test lint requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,13 +16,14 @@ help: ## show this list
 setup: $(VENV)/ready ## make .venv with the locked packages (Python 3.11 to 3.13)
 
 # uv, itself checked against the lock, installs the rest in seconds; pip takes minutes.
-$(VENV)/ready: requirements.lock pyproject.toml
+$(VENV)/ready: requirements.lock service/assets.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "error: Python 3.11, 3.12 or 3.13 is needed, $$($(PYTHON) --version) was found: make setup PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	awk '/^[^ ]/ {of_uv = /^uv==/} of_uv' requirements.lock > $(VENV)/uv.lock
 	python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock
 	uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
+	uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r service/assets.lock
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -44,6 +46,20 @@ verify: setup ## rebuild everything by force; fail if any tracked number differs
 		|| { echo "error: the rebuilt numbers above differ from the committed ones" >&2; exit 1; }
 	@echo "verified: dvc.lock, metrics and plots were rebuilt bit for bit"
 
+serve: model-is-there $(SERVICE_VENV)/ready ## serve the model on http://localhost:8000
+	@GIT_REVISION=$${GIT_REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)} PYTHONPATH=src exec $(SERVICE_VENV)/bin/python -m service
+
+model-is-there:
+	@test -f $${MODEL_DIR:-models}/classifier.onnx \
+		|| { echo "error: there is no model in $${MODEL_DIR:-models}: run make repro first" >&2; exit 1; }
+
+# The service's own environment: nothing of the pipeline's is in it.
+$(SERVICE_VENV)/ready: $(VENV)/ready service/requirements.lock service/assets.lock
+	$(VENV)/bin/python -m venv --clear --without-pip $(SERVICE_VENV)
+	VIRTUAL_ENV=$(SERVICE_VENV) uv pip sync --quiet --require-hashes --compile-bytecode service/requirements.lock
+	VIRTUAL_ENV=$(SERVICE_VENV) uv pip install --quiet --require-hashes --no-deps -r service/assets.lock
+	@touch $@
+
 test: setup ## the whole test suite (COVERAGE=1: and fail below the bar)
 	pytest -q $(if $(COVERAGE),--cov --cov-report=term)
 
@@ -52,7 +68,10 @@ lint: setup ## style and types
 	ruff format --check .
 	mypy
 
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
+
 requirements: setup ## lock the dependencies of pyproject.toml anew
-	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --extra dev --upgrade \
-		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command 'make requirements' \
-		pyproject.toml --output-file requirements.lock
+	$(LOCK) --upgrade --extra dev --group service pyproject.toml --output-file requirements.lock
+	$(LOCK) --group service --constraint requirements.lock --output-file service/requirements.lock
+	$(LOCK) --upgrade --group service-assets --no-deps --output-file service/assets.lock

@@ -1,5 +1,7 @@
 """The ONNX file, scored on rows that it was not trained on: metrics and plots."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pandas as pd
@@ -30,7 +32,8 @@ def main() -> None:
         np.concatenate([rows.groups for rows in splits]),
         np.concatenate([rows.matrix for rows in splits]),
     )
-    metrics = {
+    metrics: dict[str, Any] = {
+        "model_version": manifest.version,
         "validation": report(validation, classifier.probabilities(validation.matrix), train, params.evaluate),
         "test": report(test, probabilities, train, params.evaluate),
         "cross_validation": evaluation.cross_validate(

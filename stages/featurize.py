@@ -1,6 +1,6 @@
 """Valid rows to three splits, each with the model's input matrix."""
 
-from obesity_levels.features import answer_columns, input_matrix
+from obesity_levels.features import answer_rows, input_matrix
 from obesity_levels.params import load_params
 from obesity_levels.schema import LABEL
 from obesity_levels.splitting import SPLITS, group_rows, split_rows
@@ -12,7 +12,7 @@ def main() -> None:
     rows = read_parquet(CLEAN_PARQUET)
     groups = group_rows(rows, params.split.min_shared_cells)
     split = split_rows(rows[LABEL], groups, params.split)
-    matrix = input_matrix(answer_columns(rows), params.profile)
+    matrix = input_matrix(answer_rows(rows), params.profile)
     account = {}
     for name in SPLITS:
         here = split == name

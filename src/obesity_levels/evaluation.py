@@ -132,7 +132,9 @@ def majority_baseline(train: Labels, rows: int) -> Labels:
 
 def bmi_rule(rows: pd.DataFrame, cuts: Sequence[float], otherwise: Labels) -> Labels:
     """The level by fixed cuts of the BMI (kg/m², the lowest of the level above); `otherwise` where it is missing."""
-    bmi = body_mass_index(rows["Height"], rows["Weight"])
+    bmi = np.array(
+        [body_mass_index(*row) for row in zip(rows["Height"], rows["Weight"], strict=True)], dtype=np.float64
+    )
     return np.where(np.isnan(bmi), otherwise, np.digitize(bmi, cuts))
 
 

@@ -5,7 +5,7 @@ numpy only, because the service imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,33 +36,36 @@ _CODES: dict[str, dict[str | None, float]] = {
     name: {**{value: float(code) for code, value in enumerate(values)}, None: MISSING}
     for name, values in CATEGORIES.items()
 }
+_HEIGHT, _WEIGHT = ANSWERS.index("Height"), ANSWERS.index("Weight")
+# Profile -> of each answer that it knows, the place in the row and the codes, or None where it is a number.
+_PLANS = {
+    profile: [(ANSWERS.index(name), _CODES.get(name)) for name in columns if name != BMI]
+    for profile, columns in PROFILES.items()
+}
 
 
-def input_matrix(answers: Mapping[str, Sequence[Any]], profile: str) -> Matrix:
+def input_matrix(rows: Iterable[Sequence[Any]], profile: str) -> Matrix:
     """The input matrix of `profile`, float32 of shape (rows, len(PROFILES[profile])).
 
-    `answers` has a sequence for each of the 16 answers, all of one length: numbers on their scale, categories in
-    canonical spelling, None (or NaN, among numbers) where missing. Categories are coded by their order in the schema,
-    missing cells as MISSING. Raises KeyError for a category that the schema does not know.
+    Each of `rows` has the 16 answers in the order of ANSWERS: numbers on their scale, categories in canonical spelling,
+    None where missing. Categories are coded by their order in the schema, missing cells as MISSING. Raises KeyError for
+    a category that the schema does not know.
     """
-    columns = PROFILES[profile]
-    asked = [name for name in columns if name != BMI]
-    # All columns in one array at once: for one row, twice as fast as column by column.
-    table = np.array(
-        [list(map(_CODES[name].__getitem__, answers[name])) if name in _CODES else answers[name] for name in asked],
-        dtype=np.float64,
-    )
-    matrix = np.empty((table.shape[1], len(columns)), dtype=np.float32)
-    matrix[:, : len(asked)] = table.T
-    if BMI in columns:
-        matrix[:, columns.index(BMI)] = body_mass_index(table[asked.index("Height")], table[asked.index("Weight")])
-    matrix[np.isnan(matrix)] = MISSING
-    return matrix
+    plan, columns = _PLANS[profile], PROFILES[profile]
+    with_bmi = BMI in columns
+    # Row by row in plain Python: numpy is called once, because for one row its calls cost more than all the rest.
+    cells: list[float] = []
+    for row in rows:
+        cells += [(MISSING if row[at] is None else row[at]) if codes is None else codes[row[at]] for at, codes in plan]
+        if with_bmi:
+            bmi = body_mass_index(row[_HEIGHT], row[_WEIGHT])
+            cells.append(MISSING if bmi is None else bmi)
+    return np.array(cells, dtype=np.float32).reshape(-1, len(columns))
 
 
-def body_mass_index(height: npt.ArrayLike, weight: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Weight in kg over the square of height in m; NaN where either is missing (None or NaN). Shape (rows,)."""
-    return np.asarray(weight, dtype=np.float64) / np.asarray(height, dtype=np.float64) ** 2
+def body_mass_index(height: float | None, weight: float | None) -> float | None:
+    """Weight in kg over the square of height in m; None where either is."""
+    return None if height is None or weight is None else weight / (height * height)
 
 
 def in_whole_numbers(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
@@ -70,11 +73,7 @@ def in_whole_numbers(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]
     return (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=1)
 
 
-def answer_columns(rows: Any) -> dict[str, Sequence[Any]]:
+def answer_rows(table: Any) -> Iterator[tuple[Any, ...]]:
     """The answers of a pandas table of valid rows, as `input_matrix` takes them."""
-    return {
-        name: rows[name].astype(object).where(rows[name].notna(), None).tolist()
-        if name in CATEGORIES
-        else rows[name].to_numpy()
-        for name in ANSWERS
-    }
+    columns = [table[name].astype(object).where(table[name].notna(), None).tolist() for name in ANSWERS]
+    return zip(*columns, strict=True)

@@ -31,6 +31,7 @@ Groups = npt.NDArray[np.int64]
 
 # Stated, so that a newer skl2onnx does not change the artifact's bytes by itself.
 _OPSET = 21
+_OUTPUT = "probabilities"
 
 # Where the estimator is a pipeline, the step that a model's hyperparameters belong to.
 _STEP = {"logistic_regression": "logisticregression__"}
@@ -163,11 +164,22 @@ def export_onnx(fitted: MaskedCopies) -> bytes:
         options={id(estimator): {"zipmap": False}},
         target_opset=_OPSET,
     )
-    kept = [output for output in model.graph.output if output.name == "probabilities"]
+    kept = [output for output in model.graph.output if output.name == _OUTPUT]
     del model.graph.output[:]
     model.graph.output.extend(kept)
+    _clip_output(model.graph)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
+
+
+def _clip_output(graph: onnx.GraphProto) -> None:
+    """Let no probability be above 1: a forest's are sums in float32, some of them a last bit too large."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["sums" if name == _OUTPUT else name for name in names]
+    for name, limit in (("lowest", 0.0), ("highest", 1.0)):
+        graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [limit]))
+    graph.node.append(onnx.helper.make_node("Clip", ["sums", "lowest", "highest"], [_OUTPUT], name="Clip"))
 
 
 def _without(prefix: str, params: dict[str, Any]) -> dict[str, Any]:

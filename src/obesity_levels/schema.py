@@ -28,6 +28,9 @@ class Level(StrEnum):
     OBESITY_TYPE_III = "Obesity_Type_III"
 
 
+_LONGEST_SPELLING = 100
+
+
 def category_key(text: str) -> str:
     """The same for every spelling of a category: case, padding, underscores and spaces do not count."""
     return "_".join(text.casefold().replace("_", " ").split())
@@ -38,8 +41,10 @@ class Category(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        # Asked by msgspec too, for what is not a canonical spelling.
-        return cls._by_key().get(category_key(value)) if isinstance(value, str) else None
+        # Asked by msgspec too, for what is not a canonical spelling. A text of megabytes is not looked at.
+        if not isinstance(value, str) or len(value) > _LONGEST_SPELLING:
+            return None
+        return cls._by_key().get(category_key(value))
 
     @classmethod
     @functools.cache
@@ -88,7 +93,7 @@ def _category(description: str, example: str) -> Meta:
     return Meta(description=description, examples=[example], extra_json_schema={"x-unit": "category"})
 
 
-class Patient(msgspec.Struct, forbid_unknown_fields=True):
+class Patient(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The 16 answers of one person. `null` means "not answered"; any may be missing, not all."""
 
     Gender: Annotated[Sex | None, _category("Sex", "Female")]

@@ -74,23 +74,34 @@ class Manifest(msgspec.Struct, frozen=True):
 class Classifier:
     """A verified artifact. Load it with `load_classifier`."""
 
-    def __init__(self, manifest: Manifest, onnx: bytes) -> None:
+    def __init__(self, manifest: Manifest, onnx: bytes | Path) -> None:
         options = ort.SessionOptions()
         # One thread: fastest for few rows, and sums are added in one order.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        # Memory is kept and planned for models of many steps; this one has few, and one row is faster without.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
         # Errors only: on loading a vote it would warn that the labels, which nobody asks for, are not computed.
         options.log_severity_level = 3
         self.manifest = manifest
         try:
-            self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+            # Bytes would be kept as long as the session; a file is not.
+            source = onnx if isinstance(onnx, bytes) else str(onnx)
+            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises errors of several private classes
             raise ArtifactError(f"{CLASSIFIER} is not a model that ONNX Runtime can load: rebuild it") from error
+        (columns,), (levels,) = (
+            [part.shape[-1] for part in parts] for parts in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        if columns != len(manifest.features) or levels not in (len(LEVELS), None):
+            raise ArtifactError(f"{CLASSIFIER} has not the manifest's features and levels: rebuild it (dvc repro)")
         self._input = self._session.get_inputs()[0].name
+        self._outputs = [self._session.get_outputs()[0].name]
 
     def probabilities(self, matrix: Matrix) -> Probabilities:
         """The probability of each level, shape (rows, 7), for an input matrix of the manifest's profile."""
-        return self._session.run(None, {self._input: matrix})[0]
+        return self._session.run(self._outputs, {self._input: matrix})[0]
 
 
 def most_probable(probabilities: Probabilities) -> npt.NDArray[np.int64]:
@@ -101,23 +112,23 @@ def most_probable(probabilities: Probabilities) -> npt.NDArray[np.int64]:
 def load_classifier(directory: Path) -> Classifier:
     """Load `directory`/classifier.onnx if it is what `directory`/manifest.json says.
 
-    No code is run on load. Raises ArtifactError that names the file and what to do.
+    No code is run on load. The file is read twice, to verify it and to load it: what replaces it between the two is not
+    seen. Raises ArtifactError that names the file and what to do.
     """
     manifest = load_manifest(directory / MANIFEST)
     path = directory / CLASSIFIER
-    onnx = _content(path)
-    if hashlib.sha256(onnx).hexdigest() != manifest.sha256:
+    if hashlib.sha256(_content(path)).hexdigest() != manifest.sha256:
         raise ArtifactError(
             f"{path} is truncated or altered: its sha256 is not the manifest's; restore it (dvc checkout)"
         )
-    return Classifier(manifest, onnx)
+    return Classifier(manifest, path)
 
 
 def load_manifest(path: Path) -> Manifest:
     """Read and check a manifest. Raises ArtifactError that names the file and what to do."""
     try:
         manifest = msgspec.json.decode(_content(path), type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path} is not a manifest of this project ({error}); restore it (dvc checkout)") from error
     expected = {"format": FORMAT, "levels": list(LEVELS), "missing": MISSING}
     for key, value in expected.items():

@@ -1,10 +1,18 @@
 """The README is tested: its table is the committed one, and each of its commands is one that is run."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import msgspec
 import pytest
+from service.settings import Settings
 from tests.conftest import ROOT
+from tests.serving import free_port
 
 from obesity_levels.__main__ import results_table
 
@@ -20,6 +28,9 @@ RUN_ELSEWHERE = {
     "make test COVERAGE=1": ".ci/run",
     "make verify": ".ci/run",
     "make lint": ".ci/run",
+    "make serve": "test_the_service_is_started_and_asked_as_the_readme_says",
+    "curl -X POST http://localhost:8000/predict"
+    " -H 'Content-Type: application/json' -d @sample_request.json": "the same",
     "source .venv/bin/activate": "a shell's own",
     "git clone <this repository> && cd obesity-levels": "every test here clones",
     "dvc import-url https://archive.ics.uci.edu/static/public/544/data.csv data/uci.csv": (
@@ -32,6 +43,7 @@ RUN_ELSEWHERE = {
     "dvc exp run -S train.model=logistic_regression": "test_dvc_commands",
     "dvc plots diff --open": "opens a browser; without it in test_dvc_commands",
     "python benchmarks/pipeline.py": "minutes; measured by hand",
+    "python benchmarks/serve.py": "the same",
 }
 REAL_FILE = "obesity_estimation_modified.csv"
 
@@ -56,6 +68,35 @@ def test_a_command_of_the_documentation_runs(clone, tmp_path, command):
     source = tmp_path / "rows.csv"
     source.write_bytes((clone.path / "data/raw.csv").read_bytes())
     clone.run("bash", "-c", command.replace("/absolute/path/to/rows.csv", str(source)))
+
+
+def test_the_service_is_started_and_asked_as_the_readme_says(clone):
+    """On another port, and without the environment of its own that `make serve` would install here."""
+    (curl,) = (command for command in ALL if command.startswith("curl "))
+    port = free_port()
+    here = Path(sys.executable).parent.parent
+    process = subprocess.Popen(
+        ["make", f"--old-file={here}/ready", f"SERVICE_VENV={here}", "serve"],
+        cwd=clone.path,
+        env=clone.environment | {"PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        asked = curl.replace("curl ", "curl --silent --retry 60 --retry-delay 1 --retry-connrefused ", 1)
+        answer = clone.run("bash", "-c", asked.replace(":8000", f":{port}")).stdout
+        assert len(json.loads(answer)["predictions"]) == 2
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def test_the_settings_of_the_readme_are_those_of_the_service():
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", README, re.MULTILINE))
+    assert table == {
+        name.upper(): f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in msgspec.structs.asdict(Settings()).items()
+    }
 
 
 def test_the_two_commands_of_a_newcomer_come_first():

@@ -8,7 +8,7 @@ from tests.strategies import as_table
 
 from obesity_levels import evaluation
 from obesity_levels.errors import TooFewRowsError
-from obesity_levels.features import PROFILES, answer_columns, input_matrix
+from obesity_levels.features import PROFILES, answer_rows, input_matrix
 from obesity_levels.modeling import build_estimator
 from obesity_levels.params import BootstrapParams, CrossValidationParams, ImportanceParams, LearningCurveParams
 from obesity_levels.schema import LABEL, LEVELS
@@ -129,7 +129,7 @@ def test_the_majority_baseline_is_the_most_frequent_level_of_the_training_rows()
 
 @pytest.fixture(scope="module")
 def trained(params, people):
-    matrix = input_matrix(answer_columns(people), "full")
+    matrix = input_matrix(answer_rows(people), "full")
     labels = people[LABEL].map(LEVELS.index).to_numpy()
     return build_estimator(small(params, "random_forest"), PROFILES["full"]), matrix, labels
 

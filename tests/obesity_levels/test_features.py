@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import as_table, records
 
-from obesity_levels.features import BMI, MISSING, PROFILES, answer_columns, body_mass_index, input_matrix
+from obesity_levels.features import BMI, MISSING, PROFILES, answer_rows, body_mass_index, input_matrix
 from obesity_levels.schema import ANSWERS, CATEGORIES, SCALES
 
 RECORD = {
@@ -18,7 +18,7 @@ RECORD = {
 
 
 def matrix_of(*rows: dict, profile: str = "full") -> np.ndarray:
-    return input_matrix({name: [row[name] for row in rows] for name in ANSWERS}, profile)
+    return input_matrix([[row[name] for name in ANSWERS] for row in rows], profile)
 
 
 def test_a_record_becomes_its_numbers_its_codes_and_the_body_mass_index():
@@ -47,7 +47,7 @@ def test_a_missing_cell_is_coded_as_missing_and_no_other_is(profile, rows):
 @given(rows=st.lists(records(), min_size=1, max_size=5))
 def test_a_table_and_records_give_the_same_matrix(rows):
     table = as_table([row | {"NObeyesdad": "Normal_Weight"} for row in rows])
-    np.testing.assert_array_equal(input_matrix(answer_columns(table), "full"), matrix_of(*rows))
+    np.testing.assert_array_equal(input_matrix(answer_rows(table), "full"), matrix_of(*rows))
 
 
 @given(rows=st.lists(records(), min_size=2, max_size=5))
@@ -74,7 +74,12 @@ def test_categories_are_coded_by_their_order_in_the_schema(name):
 
 
 def test_the_body_mass_index_is_weight_over_height_squared():
-    np.testing.assert_allclose(body_mass_index([2.0, None, 1.5], [80.0, 80.0, None]), [20, np.nan, np.nan])
+    assert body_mass_index(2.0, 80.0) == 20
+
+
+def test_without_height_or_weight_there_is_no_body_mass_index():
+    assert body_mass_index(None, 80.0) is None
+    assert body_mass_index(1.5, None) is None
 
 
 def test_the_modules_that_the_service_imports_need_no_pandas_scipy_or_scikit_learn():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.strategies import records
 
 from obesity_levels.errors import TooFewRowsError
-from obesity_levels.features import MISSING, PROFILES, answer_columns, input_matrix
+from obesity_levels.features import MISSING, PROFILES, answer_rows, input_matrix
 from obesity_levels.modeling import MaskedCopies, build_estimator, export_onnx, mask_cells, search
 from obesity_levels.params import MaskingParams, Params, TrainParams
 from obesity_levels.schema import ANSWERS, LABEL, LEVELS
@@ -31,7 +31,7 @@ SMALL = {
 def rows(population):
     people = draw_people(population, 700, np.random.default_rng(0))
     labels = people[LABEL].map(LEVELS.index).to_numpy()
-    matrix = input_matrix(answer_columns(people), "full")
+    matrix = input_matrix(answer_rows(people), "full")
     return matrix, labels, np.arange(len(labels))
 
 
@@ -51,6 +51,14 @@ def loaded(onnx: bytes) -> Classifier:
     return Classifier(manifest, onnx)
 
 
+def test_no_probability_is_above_one(params, rows):
+    """25 times 1/25 is 1.0000001 in float32."""
+    matrix, labels, _ = rows
+    estimator = build_estimator(small(params, "random_forest"), FULL).set_params(estimator__n_estimators=25)
+    probabilities = loaded(export_onnx(estimator.fit(matrix, labels))).probabilities(matrix)
+    assert probabilities.max() == 1
+
+
 @pytest.fixture(scope="session", params=MODELS)
 def fitted_and_exported(request, params, rows):
     matrix, labels, _ = rows
@@ -61,7 +69,7 @@ def fitted_and_exported(request, params, rows):
 @given(people=st.lists(records(), min_size=1, max_size=20))
 def test_onnx_and_scikit_learn_agree_on_arbitrary_rows_missing_cells_included(fitted_and_exported, people):
     fitted, classifier = fitted_and_exported
-    matrix = input_matrix({name: [row[name] for row in people] for name in ANSWERS}, "full")
+    matrix = input_matrix([[row[name] for name in ANSWERS] for row in people], "full")
     expected = fitted.predict_proba(matrix)
     found = classifier.probabilities(matrix)
     np.testing.assert_allclose(found, expected, atol=2e-5)
@@ -176,8 +184,8 @@ def test_rows_that_lack_height_or_weight_are_predicted_far_better_than_by_the_ma
     train, held_out = (draw_people(population, 1500, np.random.default_rng(seed)) for seed in (1, 2))
     labels = [rows[LABEL].map(LEVELS.index).to_numpy() for rows in (train, held_out)]
     fitted = build_estimator(small(params, "random_forest"), FULL).fit(
-        input_matrix(answer_columns(train), "full"), labels[0]
+        input_matrix(answer_rows(train), "full"), labels[0]
     )
     for name in ("Height", "Weight"):
-        matrix = input_matrix(answer_columns(held_out.assign(**{name: np.nan})), "full")
+        matrix = input_matrix(answer_rows(held_out.assign(**{name: np.nan})), "full")
         assert (fitted.predict(matrix) == labels[1]).mean() > 2 * np.bincount(labels[1]).max() / len(labels[1])

@@ -1,0 +1,280 @@
+"""How fast is the service, and how much of that is the framework: `python benchmarks/serve.py [--json FILE]`.
+
+The service runs beside a twin with the same settings whose handler decodes the same request and answers a constant
+(`echo`). Both are measured in turns with wrk on loopback, so that what else the machine does falls on both alike; of
+each figure the median of the rounds is taken. Needs a model (`make repro`) and wrk (`apt-get install wrk`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from service.settings import Settings
+from tabulate import tabulate
+
+from obesity_levels.features import input_matrix
+from obesity_levels.schema import ANSWERS, CATEGORIES, SCALES, Patient
+from obesity_levels.scoring import load_classifier
+
+ROOT = Path(__file__).resolve().parent.parent
+# The service's own environment, as `make serve` makes it.
+PYTHON = ROOT / "service/.venv/bin/python"
+MODEL_DIR = Path(os.environ.get("MODEL_DIR", ROOT / "models")).resolve()
+SETTINGS = [field.encode_name for field in msgspec.structs.fields(Settings)]
+BATCH = 1000
+LARGE_BATCH = 10_000
+
+# The body comes from a file; the result is printed as JSON, in microseconds and requests.
+WRK_SCRIPT = r"""
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = io.open(os.getenv("BODY"), "rb")
+wrk.body = file:read("*a")
+file:close()
+function done(summary, latency, requests)
+  local failed = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
+  io.write(string.format('\nRESULT {"p50": %f, "p99": %f, "requests": %d, "duration": %d, "failed": %d}\n',
+    latency:percentile(50), latency:percentile(99), summary.requests, summary.duration, failed))
+end
+"""
+
+
+@dataclass
+class Process:
+    """A service that runs, its port, and how long its start took."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    cold_start_s: float
+
+    def rss_mb(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def body(patients: int) -> bytes:
+    rng = random.Random(0)
+    rows = [
+        {
+            name: round(rng.uniform(*SCALES[name]), 2) if name in SCALES else rng.choice(CATEGORIES[name])
+            for name in ANSWERS
+        }
+        for _ in range(patients)
+    ]
+    return json.dumps({"patients": rows}).encode()
+
+
+def patients_of(request: bytes) -> list[Patient]:
+    return msgspec.convert(json.loads(request)["patients"], list[Patient])
+
+
+@contextmanager
+def running(*command: str, **environment: str) -> Iterator[Process]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [PYTHON, *command],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in SETTINGS}
+        | {"MODEL_DIR": str(MODEL_DIR), "PORT": str(port), "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+        | environment,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5).close()
+                break
+            except OSError:
+                if process.poll() is not None:
+                    raise SystemExit(f"the service ended with {process.returncode}: is there a model?") from None
+                time.sleep(0.002)
+        yield Process(process, port, time.perf_counter() - started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+class Load:
+    """wrk, with its script and the bodies of requests in a folder."""
+
+    def __init__(self, folder: Path, seconds: int) -> None:
+        self.seconds = seconds
+        self.folder = folder
+        (folder / "post.lua").write_text(WRK_SCRIPT)
+        for patients in (1, BATCH, LARGE_BATCH):
+            (folder / f"{patients}.json").write_bytes(body(patients))
+
+    def put_on(self, process: Process, connections: int, patients: int) -> dict[str, float]:
+        """p50 and p99 in ms, requests a second; any answer but a good one is an error."""
+        run = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--latency", "-s", str(self.folder / "post.lua"),
+             f"http://127.0.0.1:{process.port}/predict"],
+            env=os.environ | {"BODY": str(self.folder / f"{patients}.json")},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        said = json.loads(run.stdout.split("RESULT ")[1])
+        if said["failed"]:
+            raise SystemExit(f"{said['failed']} requests failed")
+        return {
+            "p50_ms": said["p50"] / 1e3,
+            "p99_ms": said["p99"] / 1e3,
+            "requests_per_second": said["requests"] / said["duration"] * 1e6,
+        }
+
+
+def in_turns(load: Load, services: dict[str, Process], rounds: int, connections: int, patients: int) -> dict[str, Any]:
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in services}
+    for _ in range(rounds):
+        for name, process in services.items():
+            found[name].append(load.put_on(process, connections, patients))
+    return {
+        name: {figure: statistics.median(run[figure] for run in runs) for figure in runs[0]}
+        for name, runs in found.items()
+    }
+
+
+def health_ms(load: Load, service: Process) -> list[float]:
+    """What GET /health took, asked every 10 ms, while 10,000-row batches run on four connections."""
+    times = []
+    with ThreadPoolExecutor(1) as pool:
+        batches = pool.submit(load.put_on, service, 4, LARGE_BATCH)
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+        while not batches.done():
+            started = time.perf_counter()
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+            times.append((time.perf_counter() - started) * 1e3)
+            time.sleep(0.01)
+        batches.result()
+    return times
+
+
+def model_ms() -> float:
+    """What ONNX Runtime alone takes for a batch, the median of 100."""
+    classifier = load_classifier(MODEL_DIR)
+    matrix = input_matrix(map(msgspec.structs.astuple, patients_of(body(BATCH))), classifier.manifest.profile)
+    times = []
+    for _ in range(100):
+        started = time.perf_counter()
+        classifier.probabilities(matrix)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e3
+
+
+def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]:
+    cold = []
+    for _ in range(rounds):
+        with running("-m", "service") as service:
+            cold.append(service.cold_start_s)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running("-m", "service") as service,
+        running("benchmarks/echo.py") as echo,
+    ):
+        load = Load(Path(folder), seconds)
+        both = {"service": service, "echo": echo}
+        idle = service.rss_mb()
+        in_turns(load, both, 1, 1, 1)  # warm up
+        single_1 = in_turns(load, both, rounds, 1, 1)
+        single_16 = in_turns(load, both, rounds, 16, 1)
+        batch_1 = in_turns(load, both, rounds, 1, BATCH)
+        batch_16 = in_turns(load, both, rounds, 16, BATCH)
+        large = in_turns(load, {"service": service}, rounds, 4, LARGE_BATCH)["service"]
+        health = [ms for _ in range(rounds) for ms in health_ms(load, service)]
+        after = service.rss_mb()
+        with running("-m", "service", WORKERS="2") as two_workers:
+            workers = {"one": service, "two": two_workers}
+            load.put_on(two_workers, 16, 1)  # warm up
+            scaled = in_turns(load, workers, rounds, 16, 1)
+    alone = model_ms()
+    found = {
+        "single": {
+            "p50_ms": single_1["service"]["p50_ms"],
+            "p50_ratio": single_1["service"]["p50_ms"] / single_1["echo"]["p50_ms"],
+            "requests_per_second": single_16["service"]["requests_per_second"],
+            "throughput_ratio": single_16["service"]["requests_per_second"] / single_16["echo"]["requests_per_second"],
+        },
+        "batch": {
+            "patients_per_second": batch_16["service"]["requests_per_second"] * BATCH,
+            "patients_per_second_1_connection": batch_1["service"]["requests_per_second"] * BATCH,
+            "p50_ms": batch_1["service"]["p50_ms"],
+            "model_ms": alone,
+        },
+        "health_p99_ms_beside_batches": statistics.quantiles(health, n=100)[98],
+        "two_workers_throughput_ratio": (scaled["two"]["requests_per_second"] / scaled["one"]["requests_per_second"]),
+        "cold_start_s": statistics.median(cold),
+        "rss_mb": {"idle": idle, "after_batches": after},
+    }
+    table = [
+        ["service", 1, 1, *single_1["service"].values()],
+        ["echo", 1, 1, *single_1["echo"].values()],
+        ["service", 16, 1, *single_16["service"].values()],
+        ["echo", 16, 1, *single_16["echo"].values()],
+        ["service", 1, BATCH, *batch_1["service"].values()],
+        ["echo", 1, BATCH, *batch_1["echo"].values()],
+        ["service", 16, BATCH, *batch_16["service"].values()],
+        ["echo", 16, BATCH, *batch_16["echo"].values()],
+        ["service", 4, LARGE_BATCH, *large.values()],
+    ]
+    return found, table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the service beside a twin that answers a constant.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--rounds", type=int, default=5, help="of each figure the median of so many (default: 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="how long each load lasts (default: 3)")
+    arguments = parser.parse_args()
+    subprocess.run(["make", "--silent", "service/.venv/ready"], cwd=ROOT, check=True)
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is needed: apt-get install wrk")
+    found, table = measure(arguments.rounds, arguments.seconds)
+    headers = ["", "connections", "patients", "p50 ms", "p99 ms", "requests/s"]
+    print(tabulate(table, headers, tablefmt="github", floatfmt=".2f"))
+    print()
+    single, batch = found["single"], found["batch"]
+    summary = [
+        ["one patient, p50, service / echo", single["p50_ratio"]],
+        ["one patient, requests a second, 16 connections, service / echo", single["throughput_ratio"]],
+        ["1,000 patients, patients a second, 16 connections", batch["patients_per_second"]],
+        ["1,000 patients, one request, ms", batch["p50_ms"]],
+        ["... of which the model alone, ms", batch["model_ms"]],
+        [
+            "... the rest (JSON, HTTP, the matrix) / the model",
+            (batch["p50_ms"] - batch["model_ms"]) / batch["model_ms"],
+        ],
+        ["GET /health while batches of 10,000 run, p99, ms", found["health_p99_ms_beside_batches"]],
+        ["one patient, requests a second, two workers / one", found["two_workers_throughput_ratio"]],
+        ["start to first ready answer, s", found["cold_start_s"]],
+        ["memory, idle, MB", found["rss_mb"]["idle"]],
+        ["memory, after large batches, MB", found["rss_mb"]["after_batches"]],
+    ]
+    print(tabulate(summary, ["", "measured"], tablefmt="github", floatfmt=".2f"))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The service: the locked model over HTTP."""

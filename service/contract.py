@@ -1,0 +1,192 @@
+"""What is sent and what is answered: the structs, how a body becomes a request, and how a wrong one is explained.
+
+No message repeats a value that was sent: it is about a person.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from obesity_levels.schema import LEVELS, QUESTIONS, Level, Patient
+from service.problems import Problem
+
+
+class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """One patient or many."""
+
+    patients: Annotated[list[Patient], Meta(min_length=1, description="The answers of each patient")]
+
+
+LevelProbabilities: Any = msgspec.defstruct(
+    "LevelProbabilities",
+    [(level, Annotated[float, Meta(ge=0, le=1, description=f"Probability of {level}")]) for level in LEVELS],
+    namespace={"__doc__": "The probability of each level; together 1."},
+    gc=False,
+)
+
+
+class Predictions(msgspec.Struct):
+    """The answer, in the order of the request."""
+
+    predictions: Annotated[list[Level], Meta(description="The most probable level of each patient")]
+    probabilities: Annotated[list[LevelProbabilities], Meta(description="The probabilities of each patient")]
+    model_version: Annotated[str, Meta(description="Version of the model that answered", examples=["0123456789ab"])]
+
+
+class Health(msgspec.Struct):
+    """Whether the service answers."""
+
+    status: Annotated[str, Meta(description="`healthy`, or `shutting down`", examples=["healthy"])]
+    model_loaded: Annotated[
+        bool,
+        Meta(description="Always true: before it has been verified and has scored a row, nothing answers"),
+    ]
+    model_version: Annotated[str, Meta(description="Version of the model", examples=["0123456789ab"])]
+
+
+class Data(msgspec.Struct):
+    """What the model was trained on."""
+
+    simulated: Annotated[bool, Meta(description="Whether the people were simulated: then none of them exists")]
+    source: Annotated[str, Meta(description="File name of the source")]
+    md5: Annotated[str, Meta(description="md5 of the source")]
+    rows: Annotated[dict[str, int], Meta(description="Rows of each split")]
+
+
+class Feature(msgspec.Struct):
+    """A column of the model's input: a number on a scale (lowest and highest allowed), or one of some categories."""
+
+    name: str
+    description: str
+    unit: str
+    scale: tuple[float, float] | None
+    categories: tuple[str, ...] | None
+
+
+class ModelInfo(msgspec.Struct):
+    """What is served, what it was made of, and what was measured of it."""
+
+    name: str
+    version: Annotated[str, Meta(description="The first 12 digits of the sha256")]
+    sha256: Annotated[str, Meta(description="Of the ONNX file")]
+    data: Data
+    model: Annotated[str, Meta(description="Kind of estimator", examples=["random_forest"])]
+    profile: Annotated[str, Meta(description="Which of the answers the model looks at", examples=["full"])]
+    levels: Annotated[list[str], Meta(description="In order of severity")]
+    features: Annotated[list[Feature], Meta(description="The model's input, in order")]
+    params: Annotated[dict[str, Any], Meta(description="The section `train` of params.yaml")]
+    chosen: Annotated[dict[str, Any], Meta(description="The hyperparameters that the search chose")]
+    test_metrics: Annotated[
+        dict[str, Any] | None, Meta(description="Measured on the test rows; null where not beside the model")
+    ]
+    libraries: Annotated[dict[str, str], Meta(description="Versions of the libraries that made it")]
+    git_revision: Annotated[str | None, Meta(description="Of the build, where known")]
+
+
+class About(msgspec.Struct):
+    """What this is and where the rest is."""
+
+    name: str
+    description: str
+    model_version: str
+    simulated: Annotated[bool, Meta(description="Whether the model was trained on simulated people")]
+    links: dict[str, str]
+
+
+def request_decoder(max_patients: int) -> Callable[[bytes], PredictRequest]:
+    """A function that turns a body into a request of at most `max_patients` patients.
+
+    It raises Problem: 400 where the body is not JSON, 422 where it is but is not such a request.
+    """
+    decode = msgspec.json.Decoder(PredictRequest).decode
+
+    def decoded(body: bytes) -> PredictRequest:
+        try:
+            request = decode(body)
+        except msgspec.ValidationError as error:
+            _check_json(body, error)
+            path, allowed = explain(str(error))
+            raise Problem(422, f"{path}: {allowed}", path) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _not_json(error) from None
+        patients = request.patients
+        if len(patients) > max_patients:
+            raise Problem(
+                422, f"patients: expected at most {max_patients} in a request, send the rest in another", "patients"
+            )
+        for at, patient in enumerate(patients):
+            if patient == UNANSWERED:
+                raise Problem(
+                    422, f"patients[{at}]: nothing answered: at least one field must not be null", f"patients[{at}]"
+                )
+        return request
+
+    return decoded
+
+
+UNANSWERED = Patient(*[None] * len(QUESTIONS))
+
+
+def _check_json(body: bytes, error: msgspec.ValidationError) -> None:
+    """Raise Problem if `body` is not JSON: decoding stops at the first wrong field, and does not see what follows."""
+    if str(error).startswith("Number out of range"):
+        raise Problem(400, "the body is not JSON that can be read: a number is out of every range")
+    try:
+        body.decode()
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
+        raise _not_json(malformed) from None
+
+
+def _not_json(error: Exception) -> Problem:
+    if isinstance(error, RecursionError):
+        return Problem(400, "the body is not JSON that can be read: it is nested too deep")
+    if isinstance(error, UnicodeDecodeError):
+        return Problem(400, f"the body is not JSON: byte {error.start} is not UTF-8")
+    at = re.search(r"\(byte (\d+)\)", str(error))
+    where = f"malformed at byte {at[1]}" if at else "it ends too early"
+    return Problem(400, f"the body is not JSON: {where}")
+
+
+def explain(message: str) -> tuple[str, str]:
+    """The path of the wrong field and what is allowed there, from an error of msgspec, without the value sent."""
+    # A field's name and a category may hold anything, " - at " too; the path is what comes last, and looks like one.
+    at = re.fullmatch(r"(.*?)(?: - at `\$\.?((?:patients(?:\[\d+\](?:\.\w{1,40})?)?)?)`)?", message, re.DOTALL)
+    what, path = (at[1], at[2] or "") if at else (message, "")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
+    if missing:
+        return _join(path, missing[1]), "a required field is missing" + _null_allowed(missing[1])
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
+    if unknown:
+        # A name may be anything, even a value in the wrong place; one that looks like a name is repeated.
+        known = re.fullmatch(r"[A-Za-z_]\w{0,40}", unknown[1], re.ASCII)
+        return (_join(path, unknown[1]) if known else path or "the body"), "no such field: take it out"
+    name = path.rpartition(".")[2]
+    if name in QUESTIONS:
+        return path, f"expected {_allowed(name)}"
+    if re.fullmatch(r"patients\[\d+\]", path):
+        return path, "expected an object with the 16 answers of a patient"
+    if path == "patients":
+        return path, "expected a list of at least one patient"
+    return path or "the body", 'expected an object: {"patients": [...]}'
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _null_allowed(name: str) -> str:
+    return " (null if it was not answered)" if name in QUESTIONS else ""
+
+
+def _allowed(name: str) -> str:
+    question = QUESTIONS[name]
+    if question.scale:
+        low, high = question.scale
+        return f"a number from {low:g} to {high:g} ({question.unit}), or null"
+    return f"one of {', '.join(question.categories or ())}, or null"

@@ -1,0 +1,142 @@
+"""The model that is served: verified before anything is answered, and what is to be said of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec.structs import astuple
+
+from obesity_levels.errors import ArtifactError
+from obesity_levels.features import BMI, input_matrix
+from obesity_levels.schema import LEVELS, QUESTIONS, Patient
+from obesity_levels.scoring import CLASSIFIER, MANIFEST, Classifier, load_classifier, most_probable
+from service.contract import Data, Feature, LevelProbabilities, ModelInfo, Predictions
+
+EVALUATION = "evaluate.json"
+LOCK = "dvc.lock"
+
+
+class Evaluation(msgspec.Struct):
+    """What is told of metrics/evaluate.json."""
+
+    model_version: str
+    test: dict[str, Any]
+
+
+class Model:
+    """A verified artifact and what was measured of it. Load it with `load_model`."""
+
+    def __init__(self, classifier: Classifier, evaluation: Evaluation | None, git_revision: str) -> None:
+        self.classifier = classifier
+        self.manifest = classifier.manifest
+        self.version = classifier.manifest.version
+        self.info = _info(classifier, evaluation, git_revision)
+
+    def predict(self, patients: Sequence[Patient]) -> Predictions:
+        """The most probable level and the probability of every level, of each patient, in their order."""
+        probabilities = self.classifier.probabilities(input_matrix(map(astuple, patients), self.manifest.profile))
+        return Predictions(
+            predictions=[LEVELS[level] for level in most_probable(probabilities).tolist()],
+            probabilities=[LevelProbabilities(*row) for row in probabilities.tolist()],
+            model_version=self.version,
+        )
+
+
+def load_model(directory: Path, git_revision: str = "") -> Model:
+    """Load and verify the artifact in `directory`, and score one row with it.
+
+    Where `directory` is the `models/` of a checkout, its files, and the metrics beside them, must be those of dvc.lock.
+    Raises ArtifactError that names the file and what to do.
+    """
+    evaluation_path = _evaluation_path(directory)
+    _check_lock(directory, evaluation_path)
+    classifier = load_classifier(directory)
+    model = Model(classifier, _read_evaluation(evaluation_path, classifier), git_revision)
+    example = msgspec.convert({name: question.example for name, question in QUESTIONS.items()}, Patient)
+    row = np.array(astuple(model.predict([example]).probabilities[0]))
+    if not (np.isfinite(row).all() and abs(row.sum() - 1) < 1e-3):
+        raise ArtifactError(f"{directory / CLASSIFIER} does not answer with probabilities: rebuild it (dvc repro)")
+    _give_back_memory()
+    return model
+
+
+def _give_back_memory() -> None:
+    """Of what loading took, half is no longer used, but kept by the C library: 60 MB of the default model's 125."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _evaluation_path(directory: Path) -> Path | None:
+    """Among the model's files, as a registry hands them out, or in the checkout that they belong to."""
+    for path in (directory / EVALUATION, directory.parent / "metrics" / EVALUATION):
+        if path.exists():
+            return path
+    return None
+
+
+def _read_evaluation(path: Path | None, classifier: Classifier) -> Evaluation | None:
+    if path is None:
+        return None
+    try:
+        evaluation = msgspec.json.decode(path.read_bytes(), type=Evaluation)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtifactError(f"{path} does not say what it measured of which model: rebuild it (dvc repro)") from error
+    if evaluation.model_version != classifier.manifest.version:
+        raise ArtifactError(
+            f"{path} measured another model than {CLASSIFIER} beside it: take both from one place (dvc checkout)"
+        )
+    return evaluation
+
+
+def _check_lock(directory: Path, evaluation: Path | None) -> None:
+    lock = directory.resolve().parent / LOCK
+    if not lock.is_file():
+        return
+    try:
+        stages = msgspec.yaml.decode(lock.read_bytes())["stages"].values()
+        locked = {lock.parent / out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    except (OSError, msgspec.DecodeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ArtifactError(f"{lock} is not a lock of DVC: restore it (git checkout {LOCK})") from error
+    served = [(directory / name).resolve() for name in (CLASSIFIER, MANIFEST)]
+    if not all(path in locked for path in served):
+        return  # a folder beside the checkout's own
+    if evaluation is not None:
+        served.append(evaluation.resolve())
+    for path in served:
+        if path.is_file() and path in locked and hashlib.md5(path.read_bytes()).hexdigest() != locked[path]:
+            raise ArtifactError(
+                f"{path} is not the one that {LOCK} names: run `dvc repro`, or restore it (dvc checkout)"
+            )
+
+
+def _info(classifier: Classifier, evaluation: Evaluation | None, git_revision: str) -> ModelInfo:
+    manifest = classifier.manifest
+    return ModelInfo(
+        name="obesity-levels",
+        version=manifest.version,
+        sha256=manifest.sha256,
+        data=Data(manifest.data.simulated, manifest.data.source, manifest.data.md5, manifest.rows),
+        model=manifest.model,
+        profile=manifest.profile,
+        levels=manifest.levels,
+        features=[_feature(name) for name in manifest.features],
+        params=manifest.params,
+        chosen=manifest.search.chosen,
+        test_metrics=evaluation.test if evaluation else None,
+        libraries=manifest.libraries,
+        git_revision=git_revision or None,
+    )
+
+
+def _feature(name: str) -> Feature:
+    if name == BMI:
+        return Feature(name, "Body-mass index, computed from Height and Weight", "kg/m²", None, None)
+    question = QUESTIONS[name]
+    return Feature(name, question.description, question.unit, question.scale, question.categories)
