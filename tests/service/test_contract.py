@@ -2,6 +2,8 @@
 
 import html.parser
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +66,26 @@ def test_schemathesis_finds_no_failure_in_seven_hundred_cases(service, tmp_path,
     cases = json.loads(report.read_text())["test_cases"]
     assert cases["generated"] >= 700
     assert (cases["with_failures"], cases["errored"]) == (0, 0)
+
+
+BROWSER = shutil.which("chromium")
+# Nothing but the page: without these a new browser asks its maker's hosts first.
+ALONE = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync --virtual-time-budget=30000"
+)
+
+
+@pytest.mark.skipif(not BROWSER, reason="chromium is not on this machine: apt-get install chromium")
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_a_page_of_the_contract_is_drawn_by_a_browser(service, tmp_path, page):
+    run = subprocess.run(
+        [BROWSER, *ALONE.split(), f"--user-data-dir={tmp_path}", "--dump-dom", f"http://127.0.0.1:{service.port}{page}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    drawn = re.sub(r"<script.*?</script>|<style.*?</style>", "", run.stdout, flags=re.DOTALL)
+    assert "Predict levels" in drawn
+    assert "/model-info" in drawn
 
 
 class Links(html.parser.HTMLParser):
