@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify serve test lint requirements
+.PHONY: model-is-there help setup repro results data train verify drift-test drift-test-all serve test lint requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,18 @@ verify: setup ## rebuild everything by force; fail if any tracked number differs
 	@git diff --exit-code HEAD -- dvc.lock metrics plots \
 		|| { echo "error: the rebuilt numbers above differ from the committed ones" >&2; exit 1; }
 	@echo "verified: dvc.lock, metrics and plots were rebuilt bit for bit"
+
+DRIFT_TYPE ?= feature_shift
+DRIFT_TYPES := feature_shift missing_values label_imbalance combined noise category_swap unit_error unit_error_lb_in
+
+# Drift is what is looked for here: its exit status, 3, is no failure.
+drift-test: setup ## simulate drift and see whether it is found (DRIFT_TYPE=feature_shift, INTENSITY=0.3)
+	@python -m obesity_levels.drift --drift-type $(DRIFT_TYPE) $(if $(INTENSITY),--intensity $(INTENSITY)) || test $$? -eq 3
+
+drift-test-all: setup ## the same for every kind of drift, each with a folder in reports/
+	@for type in $(DRIFT_TYPES); do echo "== $$type"; \
+		python -m obesity_levels.drift --drift-type $$type $(if $(INTENSITY),--intensity $(INTENSITY)) --output reports/$$type || test $$? -eq 3 || exit 1; \
+	done
 
 serve: model-is-there $(SERVICE_VENV)/ready ## serve the model on http://localhost:8000
 	@GIT_REVISION=$${GIT_REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)} PYTHONPATH=src exec $(SERVICE_VENV)/bin/python -m service

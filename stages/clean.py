@@ -3,7 +3,8 @@
 from obesity_levels.cleaning import clean_rows
 from obesity_levels.params import load_params
 from obesity_levels.raw import read_raw
-from pipeline import CLEAN_METRICS, CLEAN_PARQUET, RAW_CSV, REJECTED_CSV, run, write_json, write_parquet
+from obesity_levels.tables import write_parquet
+from pipeline import CLEAN_METRICS, CLEAN_PARQUET, RAW_CSV, REJECTED_CSV, run, write_json
 
 
 def main() -> None:

@@ -13,13 +13,14 @@ from obesity_levels.params import EvaluateParams, TrainParams, load_params
 from obesity_levels.schema import LEVELS
 from obesity_levels.scoring import Classifier, Probabilities, load_classifier, most_probable
 from obesity_levels.splitting import SPLITS
-from pipeline import EVALUATE_METRICS, MODELS, PLOTS, Rows, read_split, run, write_json
+from obesity_levels.tables import Rows, read_split
+from pipeline import EVALUATE_METRICS, FEATURES, MODELS, PLOTS, run, write_json
 
 
 def main() -> None:
     params = load_params()
     classifier = load_classifier(MODELS)
-    splits = [read_split(name) for name in SPLITS]
+    splits = [read_split(FEATURES, name) for name in SPLITS]
     train, validation, test = splits
     probabilities = classifier.probabilities(test.matrix)
     manifest = classifier.manifest

@@ -4,7 +4,8 @@ from obesity_levels.features import answer_rows, input_matrix
 from obesity_levels.params import load_params
 from obesity_levels.schema import LABEL
 from obesity_levels.splitting import SPLITS, group_rows, split_rows
-from pipeline import CLEAN_PARQUET, FEATURIZE_METRICS, read_parquet, run, write_json, write_split
+from obesity_levels.tables import read_parquet, write_split
+from pipeline import CLEAN_PARQUET, FEATURES, FEATURIZE_METRICS, run, write_json
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
     account = {}
     for name in SPLITS:
         here = split == name
-        write_split(name, rows[here], groups[here], matrix[here], params.profile)
+        write_split(FEATURES, name, rows[here], groups[here], matrix[here], params.profile)
         account[name] = int(here.sum())
     write_json({"rows": account, "groups": int(groups.max()) + 1, "features": matrix.shape[1]}, FEATURIZE_METRICS)
     print(f"{matrix.shape[1]} features; " + ", ".join(f"{count} rows to {name}" for name, count in account.items()))

@@ -6,18 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
 from obesity_levels.errors import ObesityLevelsError
-from obesity_levels.features import PROFILES, Matrix
-from obesity_levels.raw import LINE
-from obesity_levels.schema import ANSWERS, LABEL, LEVELS
 
 RAW_CSV = Path("data/raw.csv")
 CLEAN_PARQUET = Path("data/clean.parquet")
@@ -28,7 +24,9 @@ INGEST_METRICS = Path("metrics/ingest.json")
 CLEAN_METRICS = Path("metrics/clean.json")
 FEATURIZE_METRICS = Path("metrics/featurize.json")
 EVALUATE_METRICS = Path("metrics/evaluate.json")
+DRIFT_METRICS = Path("metrics/drift.json")
 PLOTS = Path("plots")
+DRIFT_PLOTS = Path("plots/drift")
 
 # DVC deletes what a stage wrote before it runs it. This brings all back but the source, which is the user's.
 RESTORE = "git checkout params.yaml dvc.lock metrics plots && dvc checkout"
@@ -47,39 +45,6 @@ def run(main: Callable[[], None], restore: str = RESTORE) -> None:
 def is_simulated(source: Path) -> bool:
     """Whether `source` is a population to simulate, rather than rows."""
     return source.suffix.lower() in (".yaml", ".yml")
-
-
-class Rows(NamedTuple):
-    """One split: the answers, the levels as indices in LEVELS, the groups, and the input matrix, row by row."""
-
-    answers: pd.DataFrame
-    labels: npt.NDArray[np.int64]
-    groups: npt.NDArray[np.int64]
-    matrix: Matrix
-
-
-def write_split(name: str, rows: pd.DataFrame, groups: npt.NDArray[np.int32], matrix: Matrix, profile: str) -> None:
-    inputs = pd.DataFrame(matrix, columns=[f"input.{feature}" for feature in PROFILES[profile]], index=rows.index)
-    write_parquet(pd.concat([rows, inputs], axis=1).assign(group=groups), FEATURES / f"{name}.parquet")
-
-
-def read_split(name: str) -> Rows:
-    table = read_parquet(FEATURES / f"{name}.parquet")
-    return Rows(
-        table[list(ANSWERS)],
-        table[LABEL].map({level: number for number, level in enumerate(LEVELS)}).to_numpy(dtype=np.int64),
-        table["group"].to_numpy(dtype=np.int64),
-        np.ascontiguousarray(table.filter(like="input.").to_numpy(dtype=np.float32)),
-    )
-
-
-def write_parquet(rows: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows.reset_index(names=LINE).to_parquet(path, index=False)
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path).set_index(LINE)
 
 
 def write_csv(rows: pd.DataFrame, path: Path) -> None:

@@ -10,14 +10,15 @@ from obesity_levels.modeling import export_onnx, search
 from obesity_levels.params import load_params
 from obesity_levels.schema import LEVELS
 from obesity_levels.scoring import CLASSIFIER, FORMAT, MANIFEST, DataOrigin, Manifest
-from pipeline import FEATURIZE_METRICS, INGEST_METRICS, MODELS, read_json, read_split, run, write_json
+from obesity_levels.tables import read_split
+from pipeline import FEATURES, FEATURIZE_METRICS, INGEST_METRICS, MODELS, read_json, run, write_json
 
 
 def main() -> None:
     params = load_params()
     features = PROFILES[params.featurize.profile]
     train_params = params.train.for_profile(params.featurize.profile)
-    train = read_split("train")
+    train = read_split(FEATURES, "train")
     fitted, searched = search(train.matrix, train.labels, train.groups, features, train_params)
     onnx = export_onnx(fitted)
 

@@ -25,6 +25,13 @@ SMALL = {
     r"resamples: \d+": "resamples: 100",
     r"repeats: \d+": "repeats: 1",
     r"shares: \[.*\]": "shares: [0.5, 1.0]",
+    r"permutations: \d+": "permutations: 99",
+    r" sizes: \[.*\]": " sizes: [50]",
+    r"threshold_draws: \d+": "threshold_draws: 2000",
+    r" draws: \d+": " draws: 100",
+    r"power_draws: \d+": "power_draws: 20",
+    r"window_sizes: \[.*\]": "window_sizes: [50, 200, 1000]",
+    r"intensities: \[.*\]": "intensities: [0.3]",
 }
 
 

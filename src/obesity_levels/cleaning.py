@@ -22,14 +22,18 @@ REASONS = ("no_label", "unreadable_label", "nothing_answered")
 CAUSES = ("empty", "marker", "unreadable", "out_of_scale")
 
 _VALID = -1
-_EMPTY, _MARKER, _UNREADABLE, _OUT_OF_SCALE = range(len(CAUSES))
+_EMPTY, _MARKER, UNREADABLE, _OUT_OF_SCALE = range(len(CAUSES))
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
-class _Cells(NamedTuple):
-    """One column: its values, why each is missing (or _VALID), whether its text was mended."""
+class Cells(NamedTuple):
+    """One column: its values, why each is missing (place in CAUSES, or -1), whether its text was mended.
+
+    `found` are a number's values with those that are off their scale; None for categories.
+    """
 
     values: pd.Series
+    found: npt.NDArray[np.float64] | None
     cause: npt.NDArray[np.int8]
     normalised: npt.NDArray[np.bool_]
 
@@ -46,7 +50,7 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
 
     Raises TooFewRowsError if no row is left.
     """
-    cells = {name: _read_column(raw[name], name, params.markers) for name in COLUMNS}
+    cells = read_cells(raw, params.markers)
     rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
     reason = _reasons_to_reject(rows, cells[LABEL].cause)
     accepted = (reason == "").to_numpy()
@@ -80,6 +84,11 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     return kept, rejected, account
 
 
+def read_cells(raw: pd.DataFrame, markers: Sequence[str]) -> dict[str, Cells]:
+    """Those of the 17 columns that `raw` has (as `read_raw` gives it); texts in `markers` stand for no answer."""
+    return {name: _read_column(raw[name], name, markers) for name in COLUMNS if name in raw}
+
+
 def _reasons_to_reject(rows: pd.DataFrame, label_cause: npt.NDArray[np.int8]) -> pd.Series:
     """One of REASONS for each row, or an empty text where the row is good."""
     unanswered = rows[list(ANSWERS)].isna().all(axis=1)
@@ -87,7 +96,7 @@ def _reasons_to_reject(rows: pd.DataFrame, label_cause: npt.NDArray[np.int8]) ->
     return pd.Series(np.select(conditions, REASONS, default=""), index=rows.index)
 
 
-def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> _Cells:
+def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> Cells:
     # Each different text is read once: a column of a million texts has few.
     array = pa.array(raw, type=pa.string())
     encoded = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).dictionary_encode()
@@ -102,21 +111,22 @@ def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> _Cells:
     is_marker = pc.is_in(pc.utf8_lower(text), pa.array([m.strip().lower() for m in markers], pa.string()))
     cause[is_marker.to_numpy(zero_copy_only=False)] = _MARKER
     cause[pc.equal(text, "").to_numpy(zero_copy_only=False)] = _EMPTY
-    values[cause != _VALID] = np.nan if name in SCALES else None
     mended &= cause == _VALID
-    column = pd.Series(values[at], index=raw.index, dtype="float64" if name in SCALES else "str")
-    return _Cells(column, cause[at], mended[at])
+    usable = values.copy()
+    usable[cause != _VALID] = np.nan if name in SCALES else None
+    column = pd.Series(usable[at], index=raw.index, dtype="float64" if name in SCALES else "str")
+    return Cells(column, values[at] if name in SCALES else None, cause[at], mended[at])
 
 
 def _read_numbers(text: pa.StringArray, low: float, high: float) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
     readable = pc.match_substring_regex(text, _NUMBER)
     numbers = pc.cast(pc.if_else(readable, text, None), pa.float64()).to_numpy(zero_copy_only=False).copy()
     in_scale = (numbers >= low) & (numbers <= high)
-    cause = np.select([in_scale, ~readable.to_numpy(zero_copy_only=False)], [_VALID, _UNREADABLE], _OUT_OF_SCALE)
+    cause = np.select([in_scale, ~readable.to_numpy(zero_copy_only=False)], [_VALID, UNREADABLE], _OUT_OF_SCALE)
     return numbers, cause.astype(np.int8)
 
 
 def _read_categories(text: pa.StringArray, categories: Sequence[str]) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
     canonical = {category_key(category): category for category in categories}
     values = np.array([canonical.get(category_key(t)) for t in text.to_pylist()], dtype=object)
-    return values, np.where(pd.isna(values), _UNREADABLE, _VALID).astype(np.int8)
+    return values, np.where(pd.isna(values), UNREADABLE, _VALID).astype(np.int8)

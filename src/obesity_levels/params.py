@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from obesity_levels.errors import ParamsError
 from obesity_levels.features import PROFILES
-from obesity_levels.schema import COLUMNS, LEVELS
+from obesity_levels.schema import COLUMNS, LEVELS, SCALES, Level
 
 PARAMS_YAML = Path("params.yaml")
 
@@ -171,12 +171,82 @@ class EvaluateParams(Section):
                 raise ValueError(f"{name} must rise from number to number")
 
 
+class SeverityParams(Section):
+    medium: OpenShare
+    high: OpenShare
+    critical: OpenShare
+
+    def __post_init__(self) -> None:
+        if not self.medium < self.high < self.critical:
+            raise ValueError("medium, high and critical must rise")
+
+
+class CausesParams(Section):
+    least_ratio: Annotated[float, Meta(gt=1, le=10)]
+    spread_within: Annotated[float, Meta(gt=1, le=10)]
+    alike: OpenShare
+    margin: Annotated[float, Meta(ge=0, le=LARGEST)]
+
+
+class DetectParams(Section):
+    min_rows: Annotated[int, Meta(ge=10)]
+    min_window_rows: Annotated[int, Meta(ge=10)]
+    alpha: OpenShare
+    ks: OpenShare
+    psi: Positive
+    missing_rate: OpenShare
+    unseen_share: OpenShare
+    accuracy_drop: OpenShare
+    f1_drop: OpenShare
+    severity: SeverityParams
+    causes: CausesParams
+    sparse_below: Annotated[float, Meta(ge=0, le=LARGEST)]
+    permutations: Annotated[int, Meta(ge=99, le=1_000_000)]
+    seed: Seed
+
+
+class CalibrateParams(Section):
+    sizes: Annotated[list[Annotated[int, Meta(ge=10)]], Grid]
+    draws: Annotated[int, Meta(ge=100)]
+    power_draws: Annotated[int, Meta(ge=10)]
+    window_sizes: Annotated[list[Annotated[int, Meta(ge=10)]], Grid]
+    threshold_draws: Annotated[int, Meta(ge=1000, le=10_000_000)]
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        for name in ("sizes", "window_sizes"):
+            if sorted(set(getattr(self, name))) != getattr(self, name):
+                raise ValueError(f"{name} must rise from number to number")
+
+
+class ScenariosParams(Section):
+    intensities: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
+    imbalance_level: Level
+    noise_share: Share
+    swap_share: Share
+    unit_error: dict[str, Positive]
+    unit_error_lb_in: dict[str, Positive]
+
+    def __post_init__(self) -> None:
+        for name in ("unit_error", "unit_error_lb_in"):
+            if unknown := set(getattr(self, name)) - set(SCALES):
+                raise ValueError(f"{name}: {', '.join(sorted(unknown))} is not a number that is asked for")
+
+
+class DriftParams(Section):
+    bins: Annotated[int, Meta(ge=2, le=100)]
+    detect: DetectParams
+    calibrate: CalibrateParams
+    scenarios: ScenariosParams
+
+
 class Params(Section):
     ingest: IngestParams
     clean: CleanParams
     featurize: FeaturizeParams
     train: TrainParams
     evaluate: EvaluateParams
+    drift: DriftParams
 
 
 def load_params(path: Path = PARAMS_YAML) -> Params:

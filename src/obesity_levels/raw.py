@@ -24,8 +24,8 @@ _ROWS_AT_ONCE = 1_000
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read_raw(path: Path) -> pd.DataFrame:
-    """Read a CSV file with the 17 columns of UCI 544, in any order, and perhaps others.
+def read_raw(path: Path, required: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """Read a CSV file with the columns of UCI 544 that are `required`, in any order, and perhaps others.
 
     UTF-8, with or without a byte-order mark; any line ends; empty lines are passed over. Returns every column as text,
     untouched, indexed by `LINE`. Raises SourceError, naming `path` and what to do, where the file is not such a table.
@@ -38,7 +38,7 @@ def read_raw(path: Path) -> pd.DataFrame:
     while not header:
         header = _next_row(path, reader, reader.line_num + 1)
     names = [name.strip() for name in header]
-    _check_header(path, names)
+    _check_header(path, names, required)
     lines, table = _in_columns(_numbered_rows(path, reader, len(names)), names)
     if not len(table):
         raise SourceError(f"{path} has a header but no rows: give a file with survey rows in it")
@@ -70,18 +70,18 @@ def _decoded(path: Path) -> str:
         raise SourceError(f"{path}, line {line}: not UTF-8 text: save the file as CSV in UTF-8") from error
 
 
-def _check_header(path: Path, names: list[str]) -> None:
+def _check_header(path: Path, names: list[str], required: Sequence[str]) -> None:
     if names[0].startswith("<"):
         raise SourceError(f"{path} is an HTML or XML page, not CSV: download the data file itself")
-    missing = [column for column in COLUMNS if column not in names]
+    missing = [column for column in required if column not in names]
     if missing:
         for delimiter, called in _DELIMITERS.items():
-            if sum(name.count(delimiter) for name in names) >= len(COLUMNS) - 1:
+            if sum(name.count(delimiter) for name in names) >= len(required) - 1:
                 raise SourceError(f"{path} is separated by {called}, not commas: save it as comma-separated values")
         which = "column" if len(missing) == 1 else "columns"
         raise SourceError(
             f"{path} has no {which} {', '.join(repr(name) for name in missing)}"
-            f" (found {len(COLUMNS) - len(missing)} of {len(COLUMNS)}): add what is missing, spelled as in UCI 544"
+            f" (found {len(required) - len(missing)} of {len(required)}): add what is missing, spelled as in UCI 544"
         )
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:

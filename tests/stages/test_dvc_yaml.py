@@ -28,7 +28,10 @@ def modules_imported(path: Path) -> set[Path]:
         elif node.module == "obesity_levels":
             found |= {ROOT / f"src/obesity_levels/{name}.py" for name in names}
         elif node.module.startswith("obesity_levels."):
-            found.add(ROOT / f"src/{node.module.replace('.', '/')}.py")
+            module = ROOT / f"src/{node.module.replace('.', '/')}.py"
+            found.add(module)
+            if module.parent.name != "obesity_levels":
+                found.add(module.parent / "__init__.py")
     return found
 
 
@@ -49,14 +52,15 @@ def names(entries: list) -> list[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_its_script_every_module_that_it_imports_and_the_locked_environment(stage):
     declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith((".py", ".lock"))}
-    assert declared == all_modules(ROOT / f"stages/{stage}.py") | {"requirements.lock"}
+    assert declared == all_modules(ROOT / f"stages/{stage.replace('-', '_')}.py") | {"requirements.lock"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_declares_the_whole_of_its_section_of_the_params(stage):
     """All its keys, so that none is forgotten when one is added."""
-    if stage in Params.__struct_fields__:
-        assert stage in names(STAGES[stage]["params"])
+    section = stage.removesuffix("-simulate")
+    if section in Params.__struct_fields__:
+        assert section in names(STAGES[stage]["params"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -66,7 +70,7 @@ def test_a_stage_runs_the_script_of_its_name(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_declares_every_section_of_the_params_that_it_names(stage):
-    script = (ROOT / f"stages/{stage}.py").read_text()
+    script = (ROOT / f"stages/{stage.replace('-', '_')}.py").read_text()
     named = set(re.findall(r"(?:params|load_params\(\))\.(\w+)", script)) & set(Params.__struct_fields__)
     declared = {name.split(".")[0] for name in names(STAGES[stage].get("params", []))}
     assert named <= declared | ({"ingest"} if stage == "check" else set())

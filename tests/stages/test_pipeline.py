@@ -1,7 +1,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from obesity_levels.errors import SourceError
@@ -55,11 +54,3 @@ def test_a_number_that_json_does_not_know_is_refused(tmp_path):
 
 def test_rounding_leaves_no_negative_zero():
     assert json.dumps(rounded([-0.0, -1e-12])) == "[0.0, 0.0]"
-
-
-def test_a_table_keeps_its_line_numbers(tmp_path):
-    from pipeline import read_parquet, write_parquet
-
-    table = pd.DataFrame({"Age": [1.0, 2.0]}, index=pd.Index([3, 7], name="line"))
-    write_parquet(table, tmp_path / "table.parquet")
-    pd.testing.assert_frame_equal(read_parquet(tmp_path / "table.parquet"), table)

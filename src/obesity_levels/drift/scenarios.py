@@ -1,0 +1,131 @@
+"""Drift on purpose: batches changed the way populations, forms and instruments change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from obesity_levels.drift.batch import CHOICES, NUMBERS, Batch
+from obesity_levels.params import ScenariosParams
+from obesity_levels.schema import CATEGORIES, LEVELS, SCALES
+
+_CATEGORY_COUNTS = np.array([len(CATEGORIES[name]) for name in CHOICES])
+FIELD_ERROR_INTENSITY = 1.0
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of each of NUMBERS over the reference rows."""
+
+    mean: npt.NDArray[np.float64]
+    sd: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, reference: Batch) -> Moments:
+        """Those of `reference`; 0 and 0 for a number that none of its rows has."""
+        numbers = reference.on_scale()
+        columns = [column[~np.isnan(column)] for column in numbers.T]
+        return cls(
+            np.array([column.mean() if len(column) else 0.0 for column in columns]),
+            np.array([column.std() if len(column) else 0.0 for column in columns]),
+        )
+
+
+class Setting(NamedTuple):
+    """What a scenario is drawn from."""
+
+    params: ScenariosParams
+    moments: Moments
+    rng: np.random.Generator
+
+
+Scenario = Callable[[Batch, float, Setting], Batch]
+
+
+def feature_shift(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """Another population: every number's mean moved by `intensity` standard deviations, its spread by 1 + `intensity`.
+
+    Cut off at the ends of the scales, on which everybody still answers.
+    """
+    mean, sd = setting.moments
+    low, high = np.array([SCALES[name] for name in NUMBERS]).T
+    moved = mean + intensity * sd + (batch.numbers - mean) * (1 + intensity)
+    return replace(batch, numbers=np.clip(moved, low, high))
+
+
+def missing_values(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """`intensity` of all cells blanked."""
+    return replace(
+        batch,
+        numbers=np.where(setting.rng.random(batch.numbers.shape) < intensity, np.nan, batch.numbers),
+        choices=np.where(setting.rng.random(batch.choices.shape) < intensity, -1, batch.choices),
+    )
+
+
+def label_imbalance(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """`intensity` of the rows replaced by rows of one level, drawn from the batch; unchanged if it has none of them."""
+    of_level = np.flatnonzero(batch.labels == LEVELS.index(setting.params.imbalance_level))
+    moved = setting.rng.random(len(batch)) < intensity
+    at = np.arange(len(batch))
+    if len(of_level):
+        at[moved] = setting.rng.choice(of_level, size=int(moved.sum()))
+    return batch.take(at)
+
+
+def combined(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """The three above together."""
+    for scenario in (label_imbalance, feature_shift, missing_values):
+        batch = scenario(batch, intensity, setting)
+    return batch
+
+
+def noise(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """Normal noise of one standard deviation on `noise_share` of the numbers (times `intensity`)."""
+    hit = setting.rng.random(batch.numbers.shape) < setting.params.noise_share * intensity
+    return replace(
+        batch, numbers=batch.numbers + hit * setting.rng.normal(0, 1, batch.numbers.shape) * setting.moments.sd
+    )
+
+
+def category_swap(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """`swap_share` of the categories (times `intensity`) replaced by another one of the question's."""
+    shape = batch.choices.shape
+    hit = (setting.rng.random(shape) < setting.params.swap_share * intensity) & (batch.choices >= 0)
+    other = (batch.choices + setting.rng.integers(1, _CATEGORY_COUNTS, size=shape)) % _CATEGORY_COUNTS
+    return replace(batch, choices=np.where(hit, other, batch.choices))
+
+
+def unit_error(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """A tape and a scale that are off by constant ratios, in `intensity` of the rows."""
+    return _multiplied(batch, setting.params.unit_error, intensity, setting.rng)
+
+
+def unit_error_lb_in(batch: Batch, intensity: float, setting: Setting) -> Batch:
+    """Pounds and inches for kilograms and metres, in `intensity` of the rows."""
+    return _multiplied(batch, setting.params.unit_error_lb_in, intensity, setting.rng)
+
+
+GRADED: dict[str, Scenario] = {
+    scenario.__name__: scenario for scenario in (feature_shift, missing_values, label_imbalance, combined)
+}
+FIELD_ERRORS: dict[str, Scenario] = {
+    scenario.__name__: scenario for scenario in (noise, category_swap, unit_error, unit_error_lb_in)
+}
+SCENARIOS = GRADED | FIELD_ERRORS
+"""Name -> scenario. The GRADED ones are simulated at several intensities, FIELD_ERRORS at FIELD_ERROR_INTENSITY."""
+
+
+def cases(params: ScenariosParams) -> list[tuple[str, float]]:
+    """Every scenario with each intensity at which it is simulated."""
+    return [(name, intensity) for name in GRADED for intensity in params.intensities] + [
+        (name, FIELD_ERROR_INTENSITY) for name in FIELD_ERRORS
+    ]
+
+
+def _multiplied(batch: Batch, factors: Mapping[str, float], share: float, rng: np.random.Generator) -> Batch:
+    factor = np.array([factors.get(name, 1.0) for name in NUMBERS])
+    hit = rng.random(len(batch)) < share
+    return replace(batch, numbers=np.where(hit[:, None], batch.numbers * factor, batch.numbers))

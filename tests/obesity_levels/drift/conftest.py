@@ -1,0 +1,92 @@
+"""A small reference, made of simulated people, and a classifier that needs no training: cuts of the BMI."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from obesity_levels.drift.batch import Batch
+from obesity_levels.drift.calibration import HeldOut, build_reference
+from obesity_levels.drift.histograms import Reference
+from obesity_levels.drift.report import Report, Source, build_report
+from obesity_levels.drift.tests import Confidence, Detector, Results, scored
+from obesity_levels.features import MISSING, PROFILES
+from obesity_levels.params import DriftParams
+from obesity_levels.schema import LABEL, LEVELS
+from obesity_levels.scoring import DataOrigin, Manifest, Search
+from obesity_levels.simulation import draw_people
+
+CUTS = [18.5, 25, 27, 30, 35, 40]
+CONFIDENCE = Confidence(0.0, 1.0)
+
+
+class ByBodyMassIndex:
+    """Stands for a trained model: sure of the level that the BMI says, of the middle one where that is missing."""
+
+    def __init__(self) -> None:
+        features = list(PROFILES["full"])
+        self.manifest = Manifest(
+            format=1, model="random_forest", sha256=hashlib.sha256(b"").hexdigest(), profile="full", features=features,
+            missing=MISSING, levels=list(LEVELS), data=DataOrigin(True, "population.yaml", ""), rows={}, params={},
+            search=Search(5, {}, []), libraries={},
+        )  # fmt: skip
+
+    def probabilities(self, matrix):
+        level = np.where(matrix[:, -1] == MISSING, 3, np.digitize(matrix[:, -1], CUTS))
+        result = np.full((len(matrix), len(LEVELS)), 0.01, dtype=np.float32)
+        result[np.arange(len(matrix)), level] = 0.94
+        return result
+
+
+def batch_of(people: pd.DataFrame) -> Batch:
+    levels = {level: number for number, level in enumerate(LEVELS)}
+    return Batch.of_table(people, people[LABEL].map(levels).to_numpy(dtype=np.int64))
+
+
+@dataclass
+class World:
+    """Everything a batch is tested with."""
+
+    train: Batch
+    held_out: HeldOut
+    reference: Reference
+    detector: Detector
+    classifier: ByBodyMassIndex
+
+    def results(self, batch: Batch) -> Results:
+        matrix = batch.matrix("full")
+        unseen = np.array([[sum(batch.unseen.get(name, {}).values()) for name in PROFILES["full"]]])
+        return self.detector.test(
+            scored(matrix, batch.labels, self.classifier.probabilities(matrix), CONFIDENCE, 1, unseen)
+        )
+
+    def report(self, batch: Batch) -> Report:
+        return build_report(self.detector, self.results(batch), batch, self.train, Source("file", "batch.csv"), "now")
+
+    def alarms(self, batch: Batch) -> dict[str, list[str]]:
+        """Columns that alarm, with their reasons."""
+        return {column.name: column.reasons for column in self.report(batch).columns if column.alarm}
+
+
+@pytest.fixture(scope="session")
+def drift_params(params) -> DriftParams:
+    return params.drift
+
+
+@pytest.fixture(scope="session")
+def world(population, drift_params) -> World:
+    train = batch_of(draw_people(population, 1500, np.random.default_rng(1)))
+    classifier = ByBodyMassIndex()
+    held_out = HeldOut.of(batch_of(draw_people(population, 600, np.random.default_rng(2))), classifier, CONFIDENCE)
+    matrix = train.matrix("full")
+    reference = build_reference(matrix, held_out.scored.levels[0][:300], classifier.manifest, drift_params)
+    detector = Detector(reference, matrix, held_out.scored, drift_params.detect)
+    return World(train, held_out, reference, detector, classifier)
+
+
+@pytest.fixture(scope="session")
+def fresh(population) -> Batch:
+    """200 more rows of the same people, with labels."""
+    return batch_of(draw_people(population, 200, np.random.default_rng(3)))

@@ -1,0 +1,233 @@
+import json
+import subprocess
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from obesity_levels.drift.histograms import (
+    Cells,
+    chi_squared,
+    critical,
+    judge,
+    load_reference,
+    population_stability_index,
+    quantile_edges,
+)
+from obesity_levels.errors import ArtifactError
+from obesity_levels.features import MISSING
+
+counts = st.lists(st.integers(0, 1000), min_size=2, max_size=8).filter(any).map(np.array)
+pairs = st.integers(2, 8).flatmap(
+    lambda n: st.tuples(*[st.lists(st.integers(0, 1000), min_size=n, max_size=n).filter(any).map(np.array)] * 2)
+)
+
+
+def test_the_psi_of_a_worked_example():
+    # shares 1/4, 3/4 against 1/2, 1/2: 0.25 ln 2 + 0.25 ln 1.5
+    expected = 0.25 * np.log(2) + 0.25 * np.log(1.5)
+    assert population_stability_index(np.array([10, 30]), np.array([50, 50])) == pytest.approx(expected)
+
+
+def test_an_empty_cell_gets_half_a_count_where_the_other_histogram_has_one():
+    # shares 0.5/10.5, 10/10.5 against 1/2, 1/2
+    p = np.array([0.5, 10]) / 10.5
+    expected = ((p - 0.5) * np.log(p / 0.5)).sum()
+    assert population_stability_index(np.array([5, 5]), np.array([0, 10])) == pytest.approx(expected)
+
+
+def test_a_cell_that_is_empty_in_both_says_nothing():
+    assert population_stability_index(np.array([5, 0, 7]), np.array([9, 0, 2])) == pytest.approx(
+        population_stability_index(np.array([5, 7]), np.array([9, 2]))
+    )
+
+
+@given(pairs)
+def test_the_psi_is_never_negative_and_finite(pair):
+    assert 0 <= population_stability_index(*pair) < np.inf
+
+
+@given(counts, st.integers(1, 50))
+def test_equal_shares_have_a_psi_of_0(reference, times):
+    assert population_stability_index(reference, reference * times) == pytest.approx(0, abs=0.3 / reference.sum())
+
+
+@given(pairs)
+def test_chi_squared_is_that_of_scipy(pair):
+    reference, current = (c[pair[0] + pair[1] > 0] for c in pair)
+    statistic, freedom = chi_squared(*pair)
+    if len(reference) == 1:
+        assert (statistic, freedom) == (0, 0)
+        return
+    expected = stats.chi2_contingency([reference, current], correction=False)
+    assert statistic == pytest.approx(expected.statistic, rel=1e-9, abs=1e-9)
+    assert freedom == expected.dof
+
+
+@given(pairs)
+def test_of_many_histograms_each_is_compared_as_if_alone(pair):
+    reference, current = pair
+    many = np.stack([current, reference, current + 1])
+    for function in (population_stability_index, lambda *both: chi_squared(*both)[0]):
+        together = function(reference, many)
+        assert together.tolist() == pytest.approx([float(function(reference, one)) for one in many])
+
+
+@pytest.mark.parametrize("current", [[1, 2, 3], [0, 0]])
+def test_histograms_of_other_cells_or_without_an_observation_are_refused(current):
+    with pytest.raises(ValueError, match="cells|observation"):
+        population_stability_index(np.array([1, 2]), np.array(current))
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=200), st.integers(2, 12))
+def test_edges_rise_and_leave_no_cell_of_the_reference_empty_unless_all_values_are_equal(values, bins):
+    values = np.array(values, dtype=np.float32).round(3)
+    edges = quantile_edges(values, bins)
+    assert edges == sorted(set(edges))
+    filled = np.bincount(np.searchsorted(np.array(edges, np.float32), values, side="right"), minlength=len(edges) + 1)
+    assert len(filled) == len(edges) + 1
+    if len(set(values.tolist())) > 1:
+        assert len(filled) <= bins
+        assert (filled > 0).all()
+    else:
+        assert filled.tolist() == [0, len(values), 0]
+
+
+def rows_of(world, seed: int, rows: int = 40):
+    rng = np.random.default_rng(seed)
+    train = world.train.matrix("full")
+    matrix = train[rng.integers(len(train), size=rows)].copy()
+    matrix[rng.random(matrix.shape) < 0.1] = MISSING
+    return matrix, rng.integers(7, size=rows)
+
+
+@given(st.integers(0, 10_000))
+def test_rows_counted_one_by_one_are_counted_as_they_are_together(world, seed):
+    cells = Cells(world.reference.columns)
+    matrix, levels = rows_of(world, seed)
+    one_by_one = [0] * (2 + cells.total)
+    for row, level in zip(matrix, levels, strict=True):
+        cells.add_row(one_by_one, 2, row.tolist(), int(level))
+    assert one_by_one == [0, 0, *cells.count(matrix, levels).tolist()]
+
+
+@given(st.integers(0, 10_000))
+def test_counts_are_those_of_the_cells_of_the_rows(world, seed):
+    cells = Cells(world.reference.columns)
+    rows = rows_of(world, seed)
+    expected = np.bincount(cells.of_rows(*rows).ravel(), minlength=cells.total)
+    assert cells.count(*rows).tolist() == expected.tolist()
+
+
+@given(st.integers(0, 10_000), st.integers(0, 40))
+def test_counts_of_two_workers_add_up_to_those_counted_together(world, seed, first):
+    cells = Cells(world.reference.columns)
+    matrix, levels = rows_of(world, seed)
+    one, other = cells.count(matrix[:first], levels[:first]), cells.count(matrix[first:], levels[first:])
+    assert (one + other).tolist() == cells.count(matrix, levels).tolist()
+
+
+def test_each_row_is_counted_once_in_every_column(world):
+    cells = Cells(world.reference.columns)
+    counted = cells.count(*rows_of(world, 0))
+    for at in range(len(world.reference.columns)):
+        present, missing = cells.of_column(counted, at)
+        assert present.sum() + missing == 40
+
+
+def test_the_psi_and_chi_squared_of_counts_are_those_of_the_rows(world, fresh):
+    """The service, which has counts, and the stage, which has rows, say the same."""
+    results = world.results(fresh)
+    matrix = fresh.matrix("full")
+    levels = world.classifier.probabilities(matrix).argmax(axis=1)
+    judged = judge(world.reference, Cells(world.reference.columns).count(matrix, levels))
+    assert [column.psi for column in judged.columns] == pytest.approx(results.columns.psi[0].tolist())
+    train = world.train.matrix("full")
+    for at, column in enumerate(world.reference.columns[:-1]):
+        if column.edges is None:
+            values = [rows[rows[:, at] != MISSING, at] for rows in (train, matrix)]
+            table = stats.contingency.crosstab(
+                np.repeat([0, 1], [len(v) for v in values]), np.concatenate(values)
+            ).count
+            used = [np.bincount(v.astype(int), minlength=len(column.counts)) for v in values]
+            expected = stats.chi2_contingency(table, correction=False).statistic
+            assert chi_squared(*used)[0] == pytest.approx(expected)
+
+
+def test_a_threshold_between_two_sizes_lies_between_theirs():
+    assert critical([100, 400], [0.4, 0.1], 100) == pytest.approx(0.4)
+    assert 0.1 < critical([100, 400], [0.4, 0.1], 200) < 0.4
+    assert critical([100, 400], [0.4, 0.1], 50) == pytest.approx(0.8)
+    assert critical([100, 400], [0.4, 0.1], 10**6) == pytest.approx(0.1)
+
+
+def test_a_window_of_the_reference_itself_has_not_drifted(world):
+    counted = np.concatenate([[column.missing, *column.counts] for column in world.reference.columns])
+    judged = judge(world.reference, counted)
+    assert judged.verdict == "no drift"
+    assert [column.psi for column in judged.columns] == pytest.approx([0] * len(judged.columns))
+
+
+def test_a_window_of_few_rows_is_not_judged(world):
+    cells = Cells(world.reference.columns)
+    counted = cells.count(*rows_of(world, 0, rows=199))
+    assert judge(world.reference, counted).verdict == "too few rows to tell"
+    assert judge(world.reference, np.zeros(cells.total, dtype=np.int64)).rows == 0
+
+
+def test_a_window_in_which_a_column_is_missing_alarms_for_it(world):
+    cells = Cells(world.reference.columns)
+    matrix = world.train.matrix("full")[:500].copy()
+    age = [column.name for column in world.reference.columns].index("Age")
+    matrix[:, age] = MISSING
+    judged = judge(world.reference, cells.count(matrix, world.held_out.scored.levels[0][:500]))
+    assert [column.name for column in judged.columns if column.alarm] == ["Age"]
+    assert judged.columns[age].psi is None
+    assert judged.columns[age].missing_share == 1
+
+
+def test_a_reference_is_read_as_it_was_written(world, tmp_path):
+    path = tmp_path / "drift_reference.json"
+    path.write_bytes(msgspec.json.encode(world.reference))
+    assert load_reference(path) == world.reference
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda reference: reference.update(format=99),
+        lambda reference: reference.update(columns=[]),
+        lambda reference: reference.update(sizes=[]),
+        lambda reference: reference.update(sizes=reference["sizes"][::-1]),
+        lambda reference: reference.update(sizes=[0, *reference["sizes"][1:]]),
+        lambda reference: reference["columns"][0].update(counts=[1]),
+        lambda reference: reference["columns"][1].update(edges=None),
+        lambda reference: reference["columns"][2].update(psi_critical=[]),
+        lambda reference: reference["columns"][3].update(counts=[0] * len(reference["columns"][3]["counts"])),
+        lambda reference: reference.pop("thresholds"),
+    ],
+)
+def test_a_reference_that_does_not_fit_together_is_refused(world, tmp_path, change):
+    reference = msgspec.to_builtins(world.reference)
+    change(reference)
+    path = tmp_path / "drift_reference.json"
+    path.write_text(json.dumps(reference))
+    with pytest.raises(ArtifactError, match="drift_reference.json is not"):
+        load_reference(path)
+
+
+def test_a_reference_that_is_not_there_names_the_commands_that_bring_it(tmp_path):
+    with pytest.raises(ArtifactError, match="run `dvc repro`, or `dvc pull`"):
+        load_reference(tmp_path / "drift_reference.json")
+
+
+def test_the_service_gets_neither_scipy_nor_pandas_with_it():
+    code = (
+        "import sys, obesity_levels.drift.histograms; print(sorted({'scipy', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
