@@ -13,6 +13,7 @@ from service.__main__ import serve
 from service.app import create_app
 from service.contract import ModelInfo, Predictions
 from service.model import load_model
+from service.monitor import Monitor
 from service.settings import load_settings
 
 from obesity_levels.schema import QUESTIONS, Patient
@@ -24,6 +25,7 @@ class Echo:
     def __init__(self, info: ModelInfo, answer: Predictions) -> None:
         self.version = info.version
         self.info = info
+        self.monitor: Monitor | None = None
         self._answer = answer
 
     def predict(self, patients: Sequence[Patient]) -> Predictions:

@@ -208,13 +208,18 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             workers = {"one": service, "two": two_workers}
             load.put_on(two_workers, 16, 1)  # warm up
             scaled = in_turns(load, workers, rounds, 16, 1)
+        with running("-m", "service", DRIFT_WINDOW="0") as unwatched:
+            watch = {"watched": service, "unwatched": unwatched}
+            in_turns(load, watch, 1, 16, 1)  # warm up
+            watched_1 = in_turns(load, watch, 2 * rounds, 16, 1)
+            watched_batch = in_turns(load, watch, 2 * rounds, 16, BATCH)
     alone = model_ms()
     found = {
         "single": {
             "p50_ms": single_1["service"]["p50_ms"],
             "p50_ratio": single_1["service"]["p50_ms"] / single_1["echo"]["p50_ms"],
             "requests_per_second": single_16["service"]["requests_per_second"],
-            "throughput_ratio": single_16["service"]["requests_per_second"] / single_16["echo"]["requests_per_second"],
+            "throughput_ratio": _ratio(single_16, "service", "echo"),
         },
         "batch": {
             "patients_per_second": batch_16["service"]["requests_per_second"] * BATCH,
@@ -223,7 +228,11 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             "model_ms": alone,
         },
         "health_p99_ms_beside_batches": statistics.quantiles(health, n=100)[98],
-        "two_workers_throughput_ratio": (scaled["two"]["requests_per_second"] / scaled["one"]["requests_per_second"]),
+        "two_workers_throughput_ratio": _ratio(scaled, "two", "one"),
+        "drift_monitor_throughput_ratio": {
+            "single": _ratio(watched_1, "watched", "unwatched"),
+            "batch": _ratio(watched_batch, "watched", "unwatched"),
+        },
         "cold_start_s": statistics.median(cold),
         "rss_mb": {"idle": idle, "after_batches": after},
     }
@@ -239,6 +248,10 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
         ["service", 4, LARGE_BATCH, *large.values()],
     ]
     return found, table
+
+
+def _ratio(measured: dict[str, Any], one: str, other: str) -> float:
+    return measured[one]["requests_per_second"] / measured[other]["requests_per_second"]
 
 
 def main() -> None:
@@ -267,6 +280,8 @@ def main() -> None:
         ],
         ["GET /health while batches of 10,000 run, p99, ms", found["health_p99_ms_beside_batches"]],
         ["one patient, requests a second, two workers / one", found["two_workers_throughput_ratio"]],
+        ["one patient, requests a second, drift watched / not", found["drift_monitor_throughput_ratio"]["single"]],
+        ["1,000 patients, the same", found["drift_monitor_throughput_ratio"]["batch"]],
         ["start to first ready answer, s", found["cold_start_s"]],
         ["memory, idle, MB", found["rss_mb"]["idle"]],
         ["memory, after large batches, MB", found["rss_mb"]["after_batches"]],

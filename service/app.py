@@ -22,8 +22,9 @@ from litestar.types import ASGIApp
 from obesity_levels.schema import Patient
 from service import observation
 from service.bodies import SMALL, Bodies
-from service.contract import About, Health, ModelInfo, Predictions, request_decoder
+from service.contract import About, DriftStatus, Health, ModelInfo, Predictions, request_decoder
 from service.docs import DESCRIPTION, docs_routes, openapi_document
+from service.monitor import Monitor
 from service.observation import ROWS, Lifecycle, Observed
 from service.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, Problem, ProblemDocument
 from service.settings import Settings
@@ -37,6 +38,7 @@ class Predictor(Protocol):
 
     version: str
     info: ModelInfo
+    monitor: Monitor | None
 
     def predict(self, patients: Sequence[Patient]) -> Predictions: ...
 
@@ -69,6 +71,8 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
     # One thread, so that the event loop never waits for the interpreter behind several.
     scoring = ThreadPoolExecutor(1, "scoring")
     lifecycle = Lifecycle()
+    monitor = model.monitor
+    drift_metrics = [] if monitor is None else [monitor.registry()]
 
     def answer(body: bytes) -> tuple[bytes, int]:
         predictions = model.predict(decode(body).patients)
@@ -144,17 +148,30 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         """What this is, and where the rest is."""
         links = {
             "predict": "/predict", "health": "/health", "model_info": "/model-info", "docs": "/docs", "redoc": "/redoc",
-            "openapi": "/schema/openapi.json", "metrics": "/metrics",
+            "openapi": "/schema/openapi.json", "metrics": "/metrics", "drift": "/drift",
         }  # fmt: skip
         return About("obesity-levels", DESCRIPTION, model.version, model.info.data.simulated, links)
+
+    @get(
+        "/drift",
+        **_operation("drift", "Drift", "model"),
+        responses=_problems({404: "Drift is not watched here"}),
+    )
+    def drift() -> DriftStatus:
+        """Whether what was predicted lately looks like what the model was trained on, and how often such a verdict is
+        wrong. Counts only: no row is kept, and counts under 5 are not shown.
+        """
+        if monitor is None:
+            raise Problem(404, "drift is not watched: there is no drift_reference.json, or DRIFT_WINDOW is 0")
+        return monitor.status()
 
     @get("/metrics", **_operation("metrics", "Metrics for Prometheus", "health"), media_type=MediaType.TEXT)
     def metrics() -> Response[str]:
         """Metrics in the text format of Prometheus, of all workers together."""
-        content, media_type = observation.exposition()
+        content, media_type = observation.exposition(*drift_metrics)
         return Response(content, media_type=media_type)  # type: ignore[arg-type]
 
-    handlers = [predict, health, ready, live, model_info, about, metrics]
+    handlers = [predict, health, ready, live, model_info, drift, about, metrics]
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:

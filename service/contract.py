@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -86,6 +86,43 @@ class ModelInfo(msgspec.Struct):
     ]
     libraries: Annotated[dict[str, str], Meta(description="Versions of the libraries that made it")]
     git_revision: Annotated[str | None, Meta(description="Of the build, where known")]
+
+
+class DriftFalseAlarms(msgspec.Struct):
+    """How often this rule alarms with no drift: measured on batches of `rows`, the largest size up to the window's."""
+
+    rows: int
+    rate: Annotated[float, Meta(ge=0, le=1)]
+    interval: Annotated[tuple[float, float], Meta(description="95 %")]
+
+
+class DriftColumn(msgspec.Struct):
+    """A column of the model's input against the training rows, or the predicted level against the validation rows'."""
+
+    name: str
+    psi: Annotated[float | None, Meta(description="Population stability index; null where every row lacks the column")]
+    psi_critical: Annotated[float, Meta(description="The PSI above which the column alarms, for so many rows")]
+    missing_share: Annotated[
+        float | None, Meta(description="Share of rows in which it was not answered; null where they are under 5")
+    ]
+    missing_critical: Annotated[float, Meta(description="The share above which the column alarms")]
+    alarm: bool
+    counts: Annotated[
+        dict[str, int | None], Meta(description="Rows by cell, rounded down to a multiple of 5; null where under 5")
+    ]
+
+
+class DriftStatus(msgspec.Struct):
+    """Whether what was predicted lately looks like what the model was trained on."""
+
+    verdict: Literal["drift", "no drift", "too few rows to tell"]
+    rows: Annotated[int, Meta(description="In the window, of all workers; single ones join it 50 at a time")]
+    window: Annotated[int, Meta(description="The most rows that the window holds")]
+    model_version: Annotated[str, Meta(description="Version of the model", examples=["0123456789ab"])]
+    false_alarm_rate: Annotated[
+        DriftFalseAlarms | None, Meta(description="Of batches without drift; null where not measured for so few rows")
+    ]
+    columns: Annotated[list[DriftColumn], Meta(description="Empty with too few rows to tell")]
 
 
 class About(msgspec.Struct):

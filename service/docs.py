@@ -15,7 +15,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin, RedocRenderPlugin, SwaggerRenderPlugin
 
 from obesity_levels.schema import QUESTIONS, Frequency, Level, Sex, Transport, YesNo
-from service.contract import About, Health, ModelInfo, Predictions, PredictRequest
+from service.contract import About, DriftStatus, Health, ModelInfo, Predictions, PredictRequest
 from service.problems import Problem, ProblemDocument
 
 DESCRIPTION = (
@@ -42,7 +42,7 @@ def openapi_document(handlers: Sequence[Any], max_patients: int) -> dict[str, An
     config = OpenAPIConfig(title="obesity-levels", version="1", description=DESCRIPTION, use_handler_docstrings=True)
     document = Litestar(list(handlers), openapi_config=config, logging_config=None).openapi_schema.to_schema()
     del document["servers"]
-    kinds = (PredictRequest, Predictions, Health, About, ModelInfo, ProblemDocument)
+    kinds = (PredictRequest, Predictions, Health, About, ModelInfo, DriftStatus, ProblemDocument)
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     schemas["PredictRequest"]["properties"]["patients"]["maxItems"] = max_patients
     patient = schemas["Patient"]

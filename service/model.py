@@ -13,11 +13,13 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
+from obesity_levels.drift.histograms import DRIFT_REFERENCE, LEVEL, Reference, load_reference
 from obesity_levels.errors import ArtifactError
 from obesity_levels.features import BMI, input_matrix
 from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 from obesity_levels.scoring import CLASSIFIER, MANIFEST, Classifier, load_classifier, most_probable
 from service.contract import Data, Feature, LevelProbabilities, ModelInfo, Predictions
+from service.monitor import Monitor
 
 EVALUATION = "evaluate.json"
 LOCK = "dvc.lock"
@@ -33,17 +35,30 @@ class Evaluation(msgspec.Struct):
 class Model:
     """A verified artifact and what was measured of it. Load it with `load_model`."""
 
-    def __init__(self, classifier: Classifier, evaluation: Evaluation | None, git_revision: str) -> None:
+    def __init__(
+        self, classifier: Classifier, evaluation: Evaluation | None, reference: Reference | None, git_revision: str
+    ) -> None:
         self.classifier = classifier
         self.manifest = classifier.manifest
         self.version = classifier.manifest.version
         self.info = _info(classifier, evaluation, git_revision)
+        self.reference = reference
+        self.monitor: Monitor | None = None
+
+    def watch(self, window: int, shared: Path | None) -> None:
+        """From now on count what is predicted, over a window of rows (0: do not), if there is a reference for it."""
+        if self.reference is not None and window:
+            self.monitor = Monitor(self.reference, window, shared)
 
     def predict(self, patients: Sequence[Patient]) -> Predictions:
         """The most probable level and the probability of every level, of each patient, in their order."""
-        probabilities = self.classifier.probabilities(input_matrix(map(astuple, patients), self.manifest.profile))
+        matrix = input_matrix(map(astuple, patients), self.manifest.profile)
+        probabilities = self.classifier.probabilities(matrix)
+        levels = most_probable(probabilities)
+        if self.monitor is not None:
+            self.monitor.observe(matrix, levels)
         return Predictions(
-            predictions=[LEVELS[level] for level in most_probable(probabilities).tolist()],
+            predictions=[LEVELS[level] for level in levels.tolist()],
             probabilities=[LevelProbabilities(*row) for row in probabilities.tolist()],
             model_version=self.version,
         )
@@ -58,7 +73,8 @@ def load_model(directory: Path, git_revision: str = "") -> Model:
     evaluation_path = _evaluation_path(directory)
     _check_lock(directory, evaluation_path)
     classifier = load_classifier(directory)
-    model = Model(classifier, _read_evaluation(evaluation_path, classifier), git_revision)
+    reference = _read_reference(directory / DRIFT_REFERENCE, classifier)
+    model = Model(classifier, _read_evaluation(evaluation_path, classifier), reference, git_revision)
     example = msgspec.convert({name: question.example for name, question in QUESTIONS.items()}, Patient)
     row = np.array(astuple(model.predict([example]).probabilities[0]))
     if not (np.isfinite(row).all() and abs(row.sum() - 1) < 1e-3):
@@ -95,6 +111,16 @@ def _read_evaluation(path: Path | None, classifier: Classifier) -> Evaluation | 
     return evaluation
 
 
+def _read_reference(path: Path, classifier: Classifier) -> Reference | None:
+    if not path.exists():
+        return None  # the pipeline was run up to the model only
+    reference = load_reference(path)
+    columns = [column.name for column in reference.columns]
+    if reference.model_version != classifier.manifest.version or columns != [*classifier.manifest.features, LEVEL]:
+        raise ArtifactError(f"{path} is of another model than {CLASSIFIER} beside it: rebuild it (dvc repro)")
+    return reference
+
+
 def _check_lock(directory: Path, evaluation: Path | None) -> None:
     lock = directory.resolve().parent / LOCK
     if not lock.is_file():
@@ -107,6 +133,7 @@ def _check_lock(directory: Path, evaluation: Path | None) -> None:
     served = [(directory / name).resolve() for name in (CLASSIFIER, MANIFEST)]
     if not all(path in locked for path in served):
         return  # a folder beside the checkout's own
+    served.append((directory / DRIFT_REFERENCE).resolve())
     if evaluation is not None:
         served.append(evaluation.resolve())
     for path in served:

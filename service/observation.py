@@ -69,14 +69,20 @@ def count_predictions(levels: Sequence[str]) -> None:
             child.inc(count)
 
 
-def exposition() -> tuple[bytes, str]:
-    """The metrics of all workers together, as Prometheus reads them, and their media type."""
+def exposition(*others: CollectorRegistry) -> tuple[bytes, str]:
+    """The metrics of all workers together, and those of `others`, as Prometheus reads them, and their media type."""
     registry = REGISTRY
     if MULTIPROCESS_DIR in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)
     # Litestar adds the charset.
-    return generate_latest(registry), CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
+    content = b"".join(map(generate_latest, (registry, *others)))
+    return content, CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
+
+
+def shared_folder() -> Path | None:
+    """The folder in which several workers add up what they count; None with one worker."""
+    return Path(os.environ[MULTIPROCESS_DIR]) if MULTIPROCESS_DIR in os.environ else None
 
 
 def forget_dead_workers() -> None:

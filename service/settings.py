@@ -33,6 +33,14 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     drain_seconds: Annotated[
         float, Meta(ge=0, le=60, description="the seconds to answer on, not ready, after SIGTERM, 0 to 60")
     ] = 1.0
+    drift_window: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000_000,
+            description="the rows over which drift is judged, 500 to 10000000 (fewer are 500), or 0: not at all",
+        ),
+    ] = 10_000
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning (no line for a request) or error"),

@@ -11,6 +11,7 @@ from uvicorn.config import STARTUP_FAILURE
 from obesity_levels.errors import ObesityLevelsError
 from service.app import create_app
 from service.model import load_model
+from service.observation import shared_folder
 from service.settings import load_settings
 
 
@@ -22,7 +23,9 @@ def create_worker() -> ASGIApp:
     """
     try:
         settings = load_settings(os.environ)
-        return create_app(settings, load_model(settings.model_dir, settings.git_revision))
+        model = load_model(settings.model_dir, settings.git_revision)
+        model.watch(settings.drift_window, shared_folder())
+        return create_app(settings, model)
     except ObesityLevelsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(STARTUP_FAILURE)

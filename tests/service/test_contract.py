@@ -44,7 +44,7 @@ def test_every_field_has_a_description_a_unit_a_scale_and_an_example(document, n
 
 def test_every_route_is_described(document):
     assert set(document["paths"]) == {
-        *("/", "/predict", "/health", "/health/live", "/health/ready", "/model-info", "/metrics"),
+        *("/", "/predict", "/health", "/health/live", "/health/ready", "/model-info", "/drift", "/metrics"),
     }
     for methods in document["paths"].values():
         for operation in methods.values():

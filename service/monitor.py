@@ -1,0 +1,203 @@
+"""The drift monitor: counts of what was predicted, over a sliding window of rows, and the verdict over them.
+
+Counts only: no row is kept, and none can be put together again from them. Several workers count in one window, which
+lies in a file that they share, in the folder of their metrics.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+import time
+from collections.abc import Iterable, MutableSequence, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, judge
+from obesity_levels.features import Matrix
+from service.contract import DriftColumn, DriftFalseAlarms, DriftStatus
+
+# The window slides by a tenth of its rows. A block is full with a tenth of them, and may get nearly twice as many.
+_BLOCKS = 10
+_SLOTS = _BLOCKS + 1
+# Rows wait here until they are so many, and are published together: seen before and after a single row, counts would
+# tell what is in it.
+_WAITING = _SLOTS
+_FEWEST_PUBLISHED = 50
+# Ahead of the counts: the slot that is filled now, and the rows in each of them and in waiting.
+_CURRENT, _ROWS = 0, 1
+_HEADER = _ROWS + _SLOTS + 1
+# Computing the verdict is not repeated within so many seconds.
+_SECONDS = 1.0
+# A count below is not shown, and others are rounded down to a multiple of it: so few rows may be recognised.
+_FEWEST_SHOWN = 5
+_DIGITS = 2
+_VERDICTS = ("drift", "no drift", "too few rows to tell")
+
+
+class Monitor:
+    """Counts rows against a drift reference, over a window of 500 rows or more.
+
+    `shared` is a folder in which several workers count together.
+    """
+
+    def __init__(self, reference: Reference, window: int, shared: Path | None = None) -> None:
+        self.reference = reference
+        self.window = max(window, _BLOCKS * _FEWEST_PUBLISHED)
+        self._cells = Cells(reference.columns)
+        self._rows_of_block = self.window // _BLOCKS
+        size = _HEADER + (_SLOTS + 1) * self._cells.total
+        # One after the other: the header, the cells of each block, and those in waiting.
+        self._counts: MutableSequence[int] | memoryview[int] = [0] * size
+        self._lock: threading.Lock | _SharedLock = threading.Lock()
+        if shared is not None:
+            file = os.open(shared / f"drift_{reference.model_version}.counts", os.O_RDWR | os.O_CREAT, 0o600)
+            os.ftruncate(file, size * 8)
+            self._counts = memoryview(mmap.mmap(file, size * 8)).cast("q")
+            self._lock = _SharedLock(file)
+        self._judged: tuple[float, Judgement, Counts] | None = None
+
+    def observe(self, matrix: Matrix, levels: npt.NDArray[np.int64]) -> None:
+        """Count rows of the model's input and the levels predicted for them."""
+        if len(matrix) == 1:
+            row, level = matrix[0].tolist(), int(levels[0])
+            with self._lock:
+                self._cells.add_row(self._counts, self._start(_WAITING), row, level)
+                self._waited(1)
+            return
+        first = max(len(matrix) - self.window, 0)  # what comes before would be forgotten at once
+        for begin in range(first, len(matrix), self._rows_of_block):
+            part = slice(begin, begin + self._rows_of_block)
+            rows, found = len(levels[part]), self._cells.count(matrix[part], levels[part]).tolist()
+            with self._lock:
+                if rows >= _FEWEST_PUBLISHED:
+                    self._publish(found, rows)
+                    continue
+                for cell, count in enumerate(found, self._start(_WAITING)):
+                    self._counts[cell] += count
+                self._waited(rows)
+
+    def counts(self) -> Counts:
+        """The rows of the window by cell, without those in waiting."""
+        with self._lock:
+            published = np.array(self._counts[_HEADER : self._start(_WAITING)], dtype=np.int64)
+        return published.reshape(_SLOTS, -1).sum(axis=0)
+
+    def judgement(self) -> tuple[Judgement, Counts]:
+        """The verdict over the published rows of the window, at most a second old, and the counts that it is of."""
+        now = time.monotonic()
+        if self._judged is None or now - self._judged[0] > _SECONDS:
+            counts = self.counts()
+            self._judged = (now, judge(self.reference, counts), counts)
+        return self._judged[1:]
+
+    def status(self) -> DriftStatus:
+        """What GET /drift answers. With too few rows to tell nothing is said of the columns, which would be of them."""
+        judgement, counts = self.judgement()
+        columns = []
+        if judgement.verdict != "too few rows to tell":
+            judged = enumerate(zip(self.reference.columns, judgement.columns, strict=True))
+            columns = [
+                self._column(column, found, *self._cells.of_column(counts, at)) for at, (column, found) in judged
+            ]
+        known = self.reference.false_alarms("counts", judgement.rows)
+        rate = None if known is None else DriftFalseAlarms(known[0], known[1].rate, known[1].interval)
+        return DriftStatus(judgement.verdict, judgement.rows, self.window, self.reference.model_version, rate, columns)
+
+    def _column(self, column: Column, found: ColumnJudgement, counts: Counts, missing: Counts) -> DriftColumn:
+        cells = zip([*_labels(column), "missing"], [*counts.tolist(), int(missing)], strict=True)
+        share = shown(int(missing))
+        return DriftColumn(
+            name=found.name,
+            psi=None if found.psi is None else round(found.psi, _DIGITS),
+            psi_critical=round(found.psi_critical, _DIGITS),
+            missing_share=None if share is None else round(share / int(counts.sum() + missing), _DIGITS),
+            missing_critical=round(found.missing_critical, _DIGITS),
+            alarm=found.alarm,
+            counts={label: shown(count) for label, count in cells},
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        """The verdict and each column's PSI, as prometheus-client asks for them."""
+        judgement, _ = self.judgement()
+        verdict = GaugeMetricFamily("obesity_drift_verdict", "1 for the verdict over the window", labels=["verdict"])
+        for name in _VERDICTS:
+            verdict.add_metric([name], float(name == judgement.verdict))
+        yield verdict
+        yield GaugeMetricFamily("obesity_drift_window_rows", "Rows in the window of the drift monitor", judgement.rows)
+        psi = GaugeMetricFamily("obesity_drift_psi", "Population stability index over the window", labels=["column"])
+        if judgement.verdict != "too few rows to tell":
+            for column in judgement.columns:
+                if column.psi is not None:
+                    psi.add_metric([column.name], round(column.psi, _DIGITS))
+        yield psi
+
+    def registry(self) -> CollectorRegistry:
+        """A registry of these metrics alone: they are of all workers already."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return registry
+
+    def _start(self, slot: int) -> int:
+        return _HEADER + slot * self._cells.total
+
+    def _waited(self, rows: int) -> None:
+        """Count `rows` as waiting, and publish them all if they are enough."""
+        self._counts[_ROWS + _WAITING] += rows
+        if self._counts[_ROWS + _WAITING] >= _FEWEST_PUBLISHED:
+            start = self._start(_WAITING)
+            self._publish(list(self._counts[start : start + self._cells.total]), self._counts[_ROWS + _WAITING])
+            self._empty(_WAITING)
+
+    def _publish(self, found: Sequence[int], rows: int) -> None:
+        """Add counts of `rows` to the block that is filled now; the oldest blocks are forgotten for them."""
+        counts = self._counts
+        slot = counts[_CURRENT]
+        if counts[_ROWS + slot] >= self._rows_of_block:
+            slot = counts[_CURRENT] = (slot + 1) % _SLOTS
+            self._empty(slot)
+        counts[_ROWS + slot] += rows
+        for cell, count in enumerate(found, self._start(slot)):
+            counts[cell] += count
+        for oldest in range(slot + 1, slot + _SLOTS):
+            if sum(counts[_ROWS : _ROWS + _SLOTS]) <= self.window:
+                break
+            self._empty(oldest % _SLOTS)
+
+    def _empty(self, slot: int) -> None:
+        self._counts[_ROWS + slot] = 0
+        for cell in range(self._start(slot), self._start(slot + 1)):
+            self._counts[cell] = 0
+
+
+class _SharedLock:
+    """Keeps out the other thread of this worker, and the other workers; the end of a process lets go of it."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._threads = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._threads.release()
+
+
+def shown(count: int) -> int | None:
+    """What is shown of a count of rows: None under 5, else the multiple of 5 that it reaches."""
+    return None if count < _FEWEST_SHOWN else count - count % _FEWEST_SHOWN
+
+
+def _labels(column: Column) -> list[str]:
+    if column.edges is None:
+        return column.categories or []
+    return [f"< {column.edges[0]:.4g}", *(f">= {edge:.4g}" for edge in column.edges)]
