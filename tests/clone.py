@@ -95,6 +95,8 @@ def clone_project(source: Path, folder: Path) -> Clone:
 def clone_small(source: Path, folder: Path) -> Clone:
     """A clone with params that make it fast, its pipeline run and committed."""
     clone = clone_project(source, folder)
+    # So little work is done sooner than processes are started for it.
+    clone.environment["LOKY_MAX_CPU_COUNT"] = "1"
     clone.edit("params.yaml", SMALL)
     clone.run("dvc", "repro", "--quiet")
     clone.run("git", "commit", "--quiet", "--all", "--message", "Make it small")

@@ -29,7 +29,7 @@ def patients(population):
 
 @pytest.fixture
 def monitored(model_dir, tmp_path):
-    with running(model_dir, tmp_path / "log") as service:
+    with running(model_dir, tmp_path / "log", DRAIN_SECONDS="0") as service:
         yield service
 
 
@@ -93,7 +93,7 @@ def test_one_by_one_they_are_counted_as_they_are_together(monitored, patients):
 
 
 def test_the_window_forgets_what_is_older(model_dir, tmp_path, patients):
-    with running(model_dir, tmp_path / "log", DRIFT_WINDOW="500") as service:
+    with running(model_dir, tmp_path / "log", DRAIN_SECONDS="0", DRIFT_WINDOW="500") as service:
         service.predict(*({**patient, "Height": 1.2} for patient in patients))
         assert drift_of(service, 500)["verdict"] == "drift"
         service.predict(*patients[:475])
@@ -140,7 +140,7 @@ def test_what_is_shown_of_a_count(count, expected):
 
 
 def test_two_workers_count_in_one_window(model_dir, tmp_path, patients):
-    with running(model_dir, tmp_path / "log", WORKERS="2") as service:
+    with running(model_dir, tmp_path / "log", DRAIN_SECONDS="0", WORKERS="2") as service:
         for patient in patients[:220]:
             assert service.client.post(
                 "/predict", content=json.dumps({"patients": [patient]}),
