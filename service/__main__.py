@@ -33,9 +33,12 @@ def main() -> None:
 
             # Verified here even where the workers will load their own: a bad one is refused once, in one line.
             model = load_model(settings.model_dir, settings.git_revision)
-            model.watch(settings.drift_window, shared=None)
             _check_address(settings)
-            serve(settings, "service.worker:create_worker" if settings.workers > 1 else create_app(settings, model))
+            if settings.workers > 1:
+                serve(settings, "service.worker:create_worker")
+            else:
+                model.watch(settings.drift_window, shared=None)
+                serve(settings, create_app(settings, model))
     except ObesityLevelsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

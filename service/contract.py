@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from obesity_levels.drift.histograms import FalseAlarmRate, Verdict
 from obesity_levels.schema import LEVELS, QUESTIONS, Level, Patient
 from service.problems import Problem
 
@@ -88,14 +89,6 @@ class ModelInfo(msgspec.Struct):
     git_revision: Annotated[str | None, Meta(description="Of the build, where known")]
 
 
-class DriftFalseAlarms(msgspec.Struct):
-    """How often this rule alarms with no drift: measured on batches of `rows`, the largest size up to the window's."""
-
-    rows: int
-    rate: Annotated[float, Meta(ge=0, le=1)]
-    interval: Annotated[tuple[float, float], Meta(description="95 %")]
-
-
 class DriftColumn(msgspec.Struct):
     """A column of the model's input against the training rows, or the predicted level against the validation rows'."""
 
@@ -115,12 +108,12 @@ class DriftColumn(msgspec.Struct):
 class DriftStatus(msgspec.Struct):
     """Whether what was predicted lately looks like what the model was trained on."""
 
-    verdict: Literal["drift", "no drift", "too few rows to tell"]
+    verdict: Verdict
     rows: Annotated[int, Meta(description="In the window, of all workers; single ones join it 50 at a time")]
     window: Annotated[int, Meta(description="The most rows that the window holds")]
     model_version: Annotated[str, Meta(description="Version of the model", examples=["0123456789ab"])]
     false_alarm_rate: Annotated[
-        DriftFalseAlarms | None, Meta(description="Of batches without drift; null where not measured for so few rows")
+        FalseAlarmRate | None, Meta(description="Of batches without drift; null where not measured for so few rows")
     ]
     columns: Annotated[list[DriftColumn], Meta(description="Empty with too few rows to tell")]
 

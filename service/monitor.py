@@ -1,7 +1,7 @@
 """The drift monitor: counts of what was predicted, over a sliding window of rows, and the verdict over them.
 
-Counts only: no row is kept, and none can be put together again from them. Several workers count in one window, which
-lies in a file that they share, in the folder of their metrics.
+Counts only: no row is kept. Several workers count in one window, which lies in a file that they share, in the folder of
+their metrics.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, judge
+from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, Verdict, judge
 from obesity_levels.features import Matrix
-from service.contract import DriftColumn, DriftFalseAlarms, DriftStatus
+from service.contract import DriftColumn, DriftStatus
 
 # The window slides by a tenth of its rows. A block is full with a tenth of them, and may get nearly twice as many.
 _BLOCKS = 10
@@ -38,7 +39,6 @@ _SECONDS = 1.0
 # A count below is not shown, and others are rounded down to a multiple of it: so few rows may be recognised.
 _FEWEST_SHOWN = 5
 _DIGITS = 2
-_VERDICTS = ("drift", "no drift", "too few rows to tell")
 
 
 class Monitor:
@@ -53,14 +53,17 @@ class Monitor:
         self._cells = Cells(reference.columns)
         self._rows_of_block = self.window // _BLOCKS
         size = _HEADER + (_SLOTS + 1) * self._cells.total
-        # One after the other: the header, the cells of each block, and those in waiting.
-        self._counts: MutableSequence[int] | memoryview[int] = [0] * size
+        memory: bytearray | mmap.mmap = bytearray(size * 8)
         self._lock: threading.Lock | _SharedLock = threading.Lock()
         if shared is not None:
             file = os.open(shared / f"drift_{reference.model_version}.counts", os.O_RDWR | os.O_CREAT, 0o600)
             os.ftruncate(file, size * 8)
-            self._counts = memoryview(mmap.mmap(file, size * 8)).cast("q")
+            memory = mmap.mmap(file, size * 8)
             self._lock = _SharedLock(file)
+        # One after the other: the header, the cells of each block, and those in waiting. Plain Python is the faster for
+        # the few numbers that a row changes, numpy for whole blocks: both look at the same memory.
+        self._counts = memoryview(memory).cast("q")
+        self._blocks = np.frombuffer(memory, np.int64, offset=_HEADER * 8).reshape(_SLOTS + 1, -1)
         self._judged: tuple[float, Judgement, Counts] | None = None
 
     def observe(self, matrix: Matrix, levels: npt.NDArray[np.int64]) -> None:
@@ -68,33 +71,32 @@ class Monitor:
         if len(matrix) == 1:
             row, level = matrix[0].tolist(), int(levels[0])
             with self._lock:
-                self._cells.add_row(self._counts, self._start(_WAITING), row, level)
+                self._cells.add_row(self._counts, _HEADER + _WAITING * self._cells.total, row, level)
                 self._waited(1)
             return
         first = max(len(matrix) - self.window, 0)  # what comes before would be forgotten at once
         for begin in range(first, len(matrix), self._rows_of_block):
             part = slice(begin, begin + self._rows_of_block)
-            rows, found = len(levels[part]), self._cells.count(matrix[part], levels[part]).tolist()
+            rows, found = len(levels[part]), self._cells.count(matrix[part], levels[part])
             with self._lock:
                 if rows >= _FEWEST_PUBLISHED:
                     self._publish(found, rows)
                     continue
-                for cell, count in enumerate(found, self._start(_WAITING)):
-                    self._counts[cell] += count
+                self._blocks[_WAITING] += found
                 self._waited(rows)
 
     def counts(self) -> Counts:
         """The rows of the window by cell, without those in waiting."""
         with self._lock:
-            published = np.array(self._counts[_HEADER : self._start(_WAITING)], dtype=np.int64)
-        return published.reshape(_SLOTS, -1).sum(axis=0)
+            counts: Counts = self._blocks[:_WAITING].sum(axis=0)
+        return counts
 
     def judgement(self) -> tuple[Judgement, Counts]:
         """The verdict over the published rows of the window, at most a second old, and the counts that it is of."""
         now = time.monotonic()
         if self._judged is None or now - self._judged[0] > _SECONDS:
             counts = self.counts()
-            self._judged = (now, judge(self.reference, counts), counts)
+            self._judged = (now, judge(self.reference, self._cells, counts), counts)
         return self._judged[1:]
 
     def status(self) -> DriftStatus:
@@ -106,12 +108,11 @@ class Monitor:
             columns = [
                 self._column(column, found, *self._cells.of_column(counts, at)) for at, (column, found) in judged
             ]
-        known = self.reference.false_alarms("counts", judgement.rows)
-        rate = None if known is None else DriftFalseAlarms(known[0], known[1].rate, known[1].interval)
+        rate = self.reference.false_alarms("counts", judgement.rows)
         return DriftStatus(judgement.verdict, judgement.rows, self.window, self.reference.model_version, rate, columns)
 
     def _column(self, column: Column, found: ColumnJudgement, counts: Counts, missing: Counts) -> DriftColumn:
-        cells = zip([*_labels(column), "missing"], [*counts.tolist(), int(missing)], strict=True)
+        cells = zip([*column.labels, "missing"], [*counts.tolist(), int(missing)], strict=True)
         share = shown(int(missing))
         return DriftColumn(
             name=found.name,
@@ -127,7 +128,7 @@ class Monitor:
         """The verdict and each column's PSI, as prometheus-client asks for them."""
         judgement, _ = self.judgement()
         verdict = GaugeMetricFamily("obesity_drift_verdict", "1 for the verdict over the window", labels=["verdict"])
-        for name in _VERDICTS:
+        for name in get_args(Verdict):
             verdict.add_metric([name], float(name == judgement.verdict))
         yield verdict
         yield GaugeMetricFamily("obesity_drift_window_rows", "Rows in the window of the drift monitor", judgement.rows)
@@ -144,18 +145,14 @@ class Monitor:
         registry.register(self)
         return registry
 
-    def _start(self, slot: int) -> int:
-        return _HEADER + slot * self._cells.total
-
     def _waited(self, rows: int) -> None:
         """Count `rows` as waiting, and publish them all if they are enough."""
         self._counts[_ROWS + _WAITING] += rows
         if self._counts[_ROWS + _WAITING] >= _FEWEST_PUBLISHED:
-            start = self._start(_WAITING)
-            self._publish(list(self._counts[start : start + self._cells.total]), self._counts[_ROWS + _WAITING])
+            self._publish(self._blocks[_WAITING], self._counts[_ROWS + _WAITING])
             self._empty(_WAITING)
 
-    def _publish(self, found: Sequence[int], rows: int) -> None:
+    def _publish(self, found: Counts, rows: int) -> None:
         """Add counts of `rows` to the block that is filled now; the oldest blocks are forgotten for them."""
         counts = self._counts
         slot = counts[_CURRENT]
@@ -163,8 +160,7 @@ class Monitor:
             slot = counts[_CURRENT] = (slot + 1) % _SLOTS
             self._empty(slot)
         counts[_ROWS + slot] += rows
-        for cell, count in enumerate(found, self._start(slot)):
-            counts[cell] += count
+        self._blocks[slot] += found
         for oldest in range(slot + 1, slot + _SLOTS):
             if sum(counts[_ROWS : _ROWS + _SLOTS]) <= self.window:
                 break
@@ -172,8 +168,7 @@ class Monitor:
 
     def _empty(self, slot: int) -> None:
         self._counts[_ROWS + slot] = 0
-        for cell in range(self._start(slot), self._start(slot + 1)):
-            self._counts[cell] = 0
+        self._blocks[slot] = 0
 
 
 class _SharedLock:
@@ -195,9 +190,3 @@ class _SharedLock:
 def shown(count: int) -> int | None:
     """What is shown of a count of rows: None under 5, else the multiple of 5 that it reaches."""
     return None if count < _FEWEST_SHOWN else count - count % _FEWEST_SHOWN
-
-
-def _labels(column: Column) -> list[str]:
-    if column.edges is None:
-        return column.categories or []
-    return [f"< {column.edges[0]:.4g}", *(f">= {edge:.4g}" for edge in column.edges)]

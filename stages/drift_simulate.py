@@ -31,12 +31,8 @@ def main() -> None:
     confidence = fit_confidence(on_validation, validation.labels)
     reference = build_reference(train.matrix, most_probable(on_validation), classifier.manifest, params)
 
-    trained_on = Batch.of_table(train.answers, train.labels)
-    held_out = HeldOut.of(
-        Batch.of_table(pd.concat([validation.answers, test.answers]), np.concatenate([validation.labels, test.labels])),
-        classifier,
-        confidence,
-    )
+    trained_on = Batch.of_splits(train)
+    held_out = HeldOut.of(Batch.of_splits(validation, test), classifier, confidence)
     detector = Detector(reference, train.matrix, held_out.scored, params.detect)
     rates = false_alarm_rates(detector, held_out, params.calibrate)
     found = power(detector, held_out, trained_on, params)
@@ -45,7 +41,8 @@ def main() -> None:
     # None where so few rows are held out that nothing was scored
     estimate = Estimate(*confidence, *summary(errors)) if errors else None
     reference = msgspec.structs.replace(reference, false_alarm_rate=rates, estimate=estimate)
-    write_json(msgspec.to_builtins(reference), MODELS / DRIFT_REFERENCE)
+    # as it was used, every digit: its edges are exact, all else was rounded when it was made
+    (MODELS / DRIFT_REFERENCE).write_bytes(msgspec.json.format(msgspec.json.encode(reference), indent=2) + b"\n")
     write_json(
         {
             "model_version": reference.model_version,
@@ -70,7 +67,8 @@ def main() -> None:
 
 def summary(errors: list[float]) -> tuple[float, float, float]:
     """Mean absolute, mean and largest absolute error."""
-    return float(np.mean(np.abs(errors))), float(np.mean(errors)), float(np.max(np.abs(errors)))
+    found = np.mean(np.abs(errors)), np.mean(errors), np.max(np.abs(errors))
+    return tuple(round(float(error), 6) for error in found)  # type: ignore[return-value]
 
 
 def draw(rates: dict[str, dict[str, Interval]], power: dict[str, dict[str, dict[str, dict[str, float]]]]) -> None:
@@ -92,8 +90,10 @@ def draw(rates: dict[str, dict[str, Interval]], power: dict[str, dict[str, dict[
         ],
         columns=["kind", "scenario", "rows", "power"],
     )
+    # a column for each kind, as `dvc plots` draws lines; the intervals are in the metrics
+    by_kind = alarms.pivot_table(index="rows", columns="kind", values="false_alarm_rate", sort=False).reset_index()
     DRIFT_PLOTS.mkdir(parents=True, exist_ok=True)
-    for name, table in (("false_alarms", alarms), ("power", found)):
+    for name, table in (("false_alarms", by_kind), ("power", found)):
         table.to_csv(DRIFT_PLOTS / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
     plots.draw_drift_calibration(alarms, found, DRIFT_PLOTS / "calibration.png")
 

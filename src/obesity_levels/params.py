@@ -33,6 +33,12 @@ Grid = Meta(min_length=1)
 class Section(msgspec.Struct, forbid_unknown_fields=True):
     """Every key must be there and no other may be: a misspelled one is never passed over in silence."""
 
+    def check_rising(self, *names: str) -> None:
+        """Raise ValueError if one of these lists does not rise."""
+        for name in names:
+            if sorted(set(getattr(self, name))) != getattr(self, name):
+                raise ValueError(f"{name} must rise from number to number")
+
 
 class IngestParams(Section):
     source: Annotated[str, Meta(min_length=1)]
@@ -166,9 +172,7 @@ class EvaluateParams(Section):
     learning_curve: LearningCurveParams
 
     def __post_init__(self) -> None:
-        for name in ("age_bands", "bmi_rule"):
-            if sorted(set(getattr(self, name))) != getattr(self, name):
-                raise ValueError(f"{name} must rise from number to number")
+        self.check_rising("age_bands", "bmi_rule")
 
 
 class SeverityParams(Section):
@@ -214,9 +218,7 @@ class CalibrateParams(Section):
     seed: Seed
 
     def __post_init__(self) -> None:
-        for name in ("sizes", "window_sizes"):
-            if sorted(set(getattr(self, name))) != getattr(self, name):
-                raise ValueError(f"{name} must rise from number to number")
+        self.check_rising("sizes", "window_sizes")
 
 
 class ScenariosParams(Section):

@@ -40,10 +40,16 @@ def read_split(folder: Path, name: str) -> Rows:
         raise SourceError(f"{folder / name}.parquet is not a split of this project: run `dvc repro`, or `dvc checkout`")
     return Rows(
         table[list(ANSWERS)],
-        table[LABEL].map({level: number for number, level in enumerate(LEVELS)}).to_numpy(dtype=np.int64),
+        level_numbers(table[LABEL]),
         table["group"].to_numpy(dtype=np.int64),
         np.ascontiguousarray(table.filter(like="input.").to_numpy(dtype=np.float32)),
     )
+
+
+def level_numbers(labels: pd.Series, missing: int = -1) -> npt.NDArray[np.int64]:
+    """The index in LEVELS of each label; `missing` where there is none."""
+    numbers = labels.map({level: number for number, level in enumerate(LEVELS)})
+    return numbers.fillna(missing).to_numpy(dtype=np.int64)
 
 
 def write_parquet(rows: pd.DataFrame, path: Path) -> None:

@@ -205,6 +205,14 @@ def test_a_folder_that_cannot_be_written_is_an_error(check, rows, tmp_path):
     assert "name another with --output" in error
 
 
+def test_where_a_figure_cannot_be_written_no_report_is_left_behind(check, rows, tmp_path):
+    (tmp_path / "reports/drift_distributions.png").mkdir(parents=True)
+    status, report, _, error = check(rows)
+    assert status == 1
+    assert report is None
+    assert "name another with --output" in error
+
+
 def test_without_a_reference_the_commands_that_bring_it_are_named(check, rows, tmp_path):
     status, _, _, error = check(rows, "--models", str(tmp_path))
     assert status == 1

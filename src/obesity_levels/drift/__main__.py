@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from obesity_levels import plots
 from obesity_levels.drift.batch import Batch
@@ -76,9 +75,9 @@ def check(options: argparse.Namespace) -> tuple[Report, Reference, Scored]:
         ) from error
     train, validation, test = (read_split(options.features, name) for name in SPLITS)
     _check_features(options.features, train.matrix, reference)
-    trained_on = Batch.of_table(train.answers, train.labels)
+    trained_on = Batch.of_splits(train)
     held_out = HeldOut.of(
-        Batch.of_table(pd.concat([validation.answers, test.answers]), np.concatenate([validation.labels, test.labels])),
+        Batch.of_splits(validation, test),
         classifier,
         Confidence(reference.estimate.intercept, reference.estimate.slope),
     )
@@ -116,13 +115,6 @@ def write_report(report: Report, reference: Reference, scored: Scored, folder: P
         folder / "drift_distributions.png",
         folder / "metrics_comparison.png",
     ]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths[0].write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    except OSError as error:
-        raise ObesityLevelsError(
-            f"{folder} cannot be written ({error.strerror}): name another with --output"
-        ) from error
     alarms = [column.name for column in report.columns if column.alarm]
     performance = report.performance
     scores = {

@@ -13,7 +13,8 @@ import pandas as pd
 from obesity_levels.cleaning import UNREADABLE, read_cells
 from obesity_levels.features import Matrix, input_matrix
 from obesity_levels.raw import extra_columns
-from obesity_levels.schema import ANSWERS, CATEGORIES, LABEL, LEVELS, SCALES
+from obesity_levels.schema import ANSWERS, CATEGORIES, LABEL, SCALES
+from obesity_levels.tables import Rows, level_numbers
 
 NUMBERS = tuple(SCALES)
 CHOICES = tuple(CATEGORIES)
@@ -50,14 +51,20 @@ class Batch:
         )
 
     @classmethod
+    def of_splits(cls, *splits: Rows) -> Self:
+        """All rows of `splits`, one after the other."""
+        return cls.of_table(
+            pd.concat([split.answers for split in splits]), np.concatenate([split.labels for split in splits])
+        )
+
+    @classmethod
     def of_raw(cls, raw: pd.DataFrame, markers: Sequence[str]) -> Self:
         """Of raw rows, as `read_raw` gives them, with or without a column of labels."""
         cells = read_cells(raw, markers)
         table = pd.DataFrame({name: cells[name].values for name in ANSWERS}, index=raw.index)
         labels = np.full(len(raw), NO_LABEL)
         if LABEL in cells:
-            found = cells[LABEL].values.map({level: number for number, level in enumerate(LEVELS)})
-            labels = found.fillna(NO_LABEL).to_numpy(dtype=np.int64)
+            labels = level_numbers(cells[LABEL].values, missing=NO_LABEL)
         unreadable = {name: raw[name][cells[name].cause == UNREADABLE].str.strip() for name in CHOICES}
         unseen = {name: texts.value_counts().to_dict() for name, texts in unreadable.items() if len(texts)}
         numbers = np.column_stack([np.asarray(cells[name].found) for name in NUMBERS])

@@ -46,7 +46,7 @@ def fit_confidence(probabilities: Probabilities, labels: npt.NDArray[np.int64]) 
     if correct.all() or not correct.any():
         return Confidence(0.0, 1.0)
     fitted = LogisticRegression(C=_NEARLY_UNREGULARISED).fit(log_odds(probabilities)[:, None], correct)
-    return Confidence(float(fitted.intercept_[0]), float(fitted.coef_[0, 0]))
+    return Confidence(round(float(fitted.intercept_[0]), 6), round(float(fitted.coef_[0, 0]), 6))
 
 
 def build_reference(
@@ -160,11 +160,12 @@ def false_alarm_rates(detector: Detector, held_out: HeldOut, params: CalibratePa
 
 def _alarms(detector: Detector, batches: Scored) -> tuple[npt.NDArray[np.bool_], ...]:
     compared = detector.compare(batches)
-    windows = [detector.cells.count(*rows) for rows in zip(batches.matrix, batches.levels, strict=True)]
     return (
         detector.judge(batches, compared).drift,
         detector.judge(batches.without_labels(), compared).drift,
-        np.array([judge(detector.reference, counts).verdict == "drift" for counts in windows]),
+        np.array(
+            [judge(detector.reference, detector.cells, counts).verdict == "drift" for counts in detector.count(batches)]
+        ),
     )
 
 
@@ -240,7 +241,7 @@ def rate(alarms: npt.NDArray[np.bool_]) -> Interval:
     """The share of alarms with its exact interval."""
     found = stats.binomtest(int(alarms.sum()), len(alarms))
     interval = found.proportion_ci(0.95, method="exact")
-    return Interval(float(alarms.mean()), (float(interval.low), float(interval.high)), len(alarms))
+    return Interval(float(alarms.mean()), (round(float(interval.low), 6), round(float(interval.high), 6)), len(alarms))
 
 
 def _drawn(pool: Scored, size: int, params: CalibrateParams) -> Scored:

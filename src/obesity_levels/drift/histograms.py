@@ -8,11 +8,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import MutableSequence, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from obesity_levels.errors import ArtifactError
 from obesity_levels.features import MISSING, Matrix
@@ -24,8 +25,9 @@ LEVEL = "predicted_level"
 
 # Between MISSING and every scale.
 _BELOW_ALL = MISSING / 2
-# Apart from a number by so much is another number.
-_NEXT = 1e-3
+# Edges lie on the numbers whose float32 has no bits below these: what is over an edge can be told from its upper half
+# (which is a bfloat16), so a table of 65,536 entries has the cell of every number. 7 bits of fraction: steps under 1 %.
+_LOWER_BITS = 16
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -38,6 +40,14 @@ class Interval(msgspec.Struct, frozen=True):
     rate: float
     interval: tuple[float, float]
     batches: int
+
+
+class FalseAlarmRate(msgspec.Struct, frozen=True):
+    """How often such a batch alarms with no drift: measured on batches of `rows`, the largest size up to this one's."""
+
+    rows: int
+    rate: Annotated[float, Meta(ge=0, le=1)]
+    interval: Annotated[tuple[float, float], Meta(description="95 %")]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -56,6 +66,13 @@ class Column(msgspec.Struct, frozen=True):
     missing: int
     psi_critical: list[float]
     missing_critical: list[float]
+
+    @property
+    def labels(self) -> list[str]:
+        """What each cell holds, in words."""
+        if self.edges is None:
+            return self.categories or []
+        return [f"< {self.edges[0]:.4g}", *(f">= {edge:.4g}" for edge in self.edges)]
 
     @property
     def missing_share(self) -> float:
@@ -102,10 +119,11 @@ class Reference(msgspec.Struct, frozen=True):
     false_alarm_rate: dict[str, dict[str, Interval]]
     estimate: Estimate | None
 
-    def false_alarms(self, kind: str, rows: int) -> tuple[int, Interval] | None:
-        """The largest size of batch up to `rows` for which the false-alarm rate was measured, and that rate."""
-        sizes = [int(size) for size in self.false_alarm_rate.get(kind, {}) if int(size) <= rows]
-        return (max(sizes), self.false_alarm_rate[kind][str(max(sizes))]) if sizes else None
+    def false_alarms(self, kind: str, rows: int) -> FalseAlarmRate | None:
+        """The rate that was measured for the largest size of batch up to `rows`."""
+        measured = self.false_alarm_rate.get(kind, {})
+        size = max((int(size) for size in measured if int(size) <= rows), default=None)
+        return None if size is None else FalseAlarmRate(size, measured[str(size)].rate, measured[str(size)].interval)
 
 
 class ColumnJudgement(msgspec.Struct, frozen=True):
@@ -149,21 +167,38 @@ def load_reference(path: Path) -> Reference:
 
 def _sound(column: Column) -> bool:
     cells = len(column.edges) + 1 if column.edges is not None else len(column.categories or ())
-    return len(column.counts) == cells > 0 and sum(column.counts) > 0 and len(column.missing_critical) > 0
+    edges = column.edges or []
+    with np.errstate(over="ignore"):
+        as_made = edges == sorted({float(edge) for edge in on_grid(edges)}) and all(edge >= 0 for edge in edges)
+    return as_made and len(column.counts) == cells > 0 and sum(column.counts) > 0 and len(column.missing_critical) > 0
 
 
 def quantile_edges(values: npt.NDArray[np.floating], bins: int) -> list[float]:
-    """Edges of at most `bins` cells that hold about equally many of `values`, which are not missing.
+    """Edges of at most `bins` cells that hold about equally many of `values`, which are >= 0 (none is missing).
 
-    Fewer where values repeat. Rounded to 6 digits, as they are written. A column of one value has three cells: below
-    it, about it, above.
+    Fewer where values repeat. Each edge is a quantile, rounded down to the grid of `on_grid`. A column of values that
+    are one on that grid has three cells: below it, it, and above.
     """
+    values = on_grid(values)
     low = values.min()
     if low == values.max():
-        return [round(float(low) - _NEXT, 6), round(float(low) + _NEXT, 6)]
+        return [float(low), float(_next_on_grid(low))]
     inner = np.quantile(values, np.arange(1, bins) / bins, method="lower")
     edges = inner[inner > low] if (inner > low).any() else values[values > low].min(keepdims=True)
-    return np.unique(edges.astype(float).round(6)).tolist()
+    return np.unique(edges.astype(float)).tolist()
+
+
+def on_grid(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """The largest numbers up to `values`, which are >= 0, that a float32 can write in its upper half."""
+    return (_upper_halves(np.asarray(values, np.float32)) << _LOWER_BITS).view(np.float32)
+
+
+def _next_on_grid(value: np.float32) -> np.float32:
+    return ((_upper_halves(np.atleast_1d(value)) + 1) << _LOWER_BITS).view(np.float32)[0]
+
+
+def _upper_halves(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    return np.right_shift(values.view(np.uint32), np.uint32(_LOWER_BITS))
 
 
 class Cells:
@@ -173,61 +208,34 @@ class Cells:
         sizes = [len(column.counts) + 1 for column in columns]
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         self.total: int = self.starts[-1]
-        # A category's code is its place. Below a number's first edge lies what is missing; float32, like the matrix.
-        self._categories = [at for at, column in enumerate(columns) if column.edges is None]
-        self._numbers = [at for at, column in enumerate(columns) if column.edges is not None]
-        edges = {at: np.array([_BELOW_ALL, *(columns[at].edges or ())], np.float32) for at in self._numbers}
-        # All numbers' in one array, shape (numbers, most edges); above the last ones lies nothing.
-        most = max(map(len, edges.values()), default=0)
-        self._edges = np.full((len(edges), most), np.inf, dtype=np.float32)
-        for row, these in zip(self._edges, edges.values(), strict=True):
-            row[: len(these)] = these
-        self._is_cell = np.arange(most + 1) <= np.array([[len(these)] for these in edges.values()])
-        self._cells_of_numbers = np.concatenate(
-            [np.arange(self.starts[at], self.starts[at + 1]) for at in self._numbers]
-        )
-        # For one row, in plain Python: numpy's calls would cost more than all the rest. Place, start and edges of each
-        # number; place of each category, and the cell of each code.
-        self._number_plan = [(at, self.starts[at], edges[at].tolist()) for at in self._numbers]
-        self._category_plan = [
-            (at, {float(cell - 1): self.starts[at] + cell for cell in range(sizes[at])}) for at in self._categories
+        # Below its first edge lies what is missing. A category's code is its place: 1 is the edge between 0 and 1.
+        edges = [
+            [_BELOW_ALL, *(range(1, len(column.counts)) if column.edges is None else column.edges)]
+            for column in columns
         ]
-
-    def of_rows(self, matrix: Matrix, levels: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-        """The cells of each row, shape (rows, columns), of an input matrix and the levels predicted for it."""
-        cells = np.column_stack([matrix, levels]).astype(np.intp) + 1
-        for at, edges in zip(self._numbers, self._edges, strict=True):
-            cells[:, at] = np.searchsorted(edges, matrix[:, at], side="right")
-        return cells + self.starts[:-1]
+        # For one row, in plain Python: numpy's calls would cost more than all the rest.
+        self._plan = [(at, self.starts[at], these) for at, these in enumerate(edges)]
+        # For many: the cell of each upper half of a number; a column (of all but the level) begins every 65,536.
+        halves = (np.arange(1 << _LOWER_BITS, dtype=np.uint32) << _LOWER_BITS).view(np.float32)
+        self._table = np.concatenate(
+            [start + np.searchsorted(np.array(e, np.float32), halves, side="right") for _, start, e in self._plan[:-1]]
+        ).astype(np.int16)
+        self._columns = np.arange(len(columns) - 1) << _LOWER_BITS
 
     def add_row(
         self, counts: MutableSequence[int] | memoryview[int], start: int, row: Sequence[float], level: int
     ) -> None:
         """Count one row of a matrix and the level predicted for it, in `counts` from `start` on."""
         row = [*row, level]
-        for at, begin, edges in self._number_plan:
+        for at, begin, edges in self._plan:
             counts[start + begin + bisect_right(edges, row[at])] += 1
-        for at, cells in self._category_plan:
-            counts[start + cells[row[at]]] += 1
 
     def count(self, matrix: Matrix, levels: npt.NDArray[np.integer]) -> Counts:
-        """Rows by cell, shape (total,).
-
-        As `of_rows` and counting would give, in half the time: few calls for all columns together, and how many lie
-        above each edge, instead of a search for each, of whose steps a processor guesses every second wrongly.
-        """
-        rows = len(matrix)
-        codes = np.empty((len(self._categories), rows), dtype=np.intp)
-        codes[:-1] = matrix.T[self._categories[:-1]]
-        codes[-1] = levels
-        codes += np.array(self.starts)[self._categories, None] + 1
-        counts = np.bincount(codes.ravel(), minlength=self.total)
-        # rows that are above nothing fill up the last word of eight
-        numbers = np.full((len(self._numbers), -(-rows // 8) * 8), -np.inf, dtype=np.float32)
-        numbers[:, :rows] = matrix.T[self._numbers]
-        is_above = numbers[:, None, :] >= self._edges[:, :, None]
-        above = np.bitwise_count(is_above.view(np.uint64)).sum(axis=2, dtype=np.int64)
-        counts[self._cells_of_numbers] = -np.diff(above, axis=1, prepend=rows, append=0)[self._is_cell]
+        """Rows of an input matrix, and the levels predicted for them, by cell: shape (total,)."""
+        entries = _upper_halves(matrix) + self._columns
+        counts = np.bincount(self._table.take(entries.ravel(), mode="clip"), minlength=self.total)
+        of_levels = counts[self.starts[-2] + 1 :]
+        of_levels += np.bincount(levels, minlength=len(of_levels))
         return counts
 
     def of_column(self, counts: Counts, at: int) -> tuple[Counts, Counts]:
@@ -269,13 +277,12 @@ def chi_squared(reference: Counts, current: Counts) -> tuple[Floats, npt.NDArray
     return statistic, used.sum(axis=-1) - 1
 
 
-def judge(reference: Reference, counts: Counts) -> Judgement:
-    """The verdict over rows from their counts alone, shape (total,) as `Cells` lays them out.
+def judge(reference: Reference, cells: Cells, counts: Counts) -> Judgement:
+    """The verdict over rows from their counts alone, shape (total,) as `cells`, the reference's, lays them out.
 
     A column alarms if its PSI is over both `thresholds.psi` and the critical value for so many rows, or if its share of
     missing rows is by more than `thresholds.missing_rate` above the reference's and over the critical value.
     """
-    cells = Cells(reference.columns)
     rows = int(counts[cells.starts[-2] :].sum())  # every row has a predicted level
     judged = (
         [_judged(reference, at, *cells.of_column(counts, at)) for at in range(len(reference.columns))] if rows else []

@@ -13,7 +13,7 @@ from msgspec import Meta
 from tabulate import tabulate
 
 from obesity_levels.drift.batch import NUMBERS, Batch
-from obesity_levels.drift.histograms import LEVEL, Cells, Reference, Verdict
+from obesity_levels.drift.histograms import LEVEL, Cells, FalseAlarmRate, Reference, Verdict
 from obesity_levels.drift.tests import SCORES, Detector, Results, Scored, kolmogorov_smirnov
 from obesity_levels.features import BMI
 from obesity_levels.params import CausesParams, SeverityParams
@@ -53,14 +53,6 @@ class Source(msgspec.Struct, frozen=True):
     kind: Literal["file", "simulation"]
     name: str
     intensity: float | None = None
-
-
-class FalseAlarmRate(msgspec.Struct, frozen=True):
-    """How often such a batch alarms with no drift: measured on batches of `rows`, the largest size up to this one's."""
-
-    rows: int
-    rate: float
-    interval: tuple[float, float]
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -165,7 +157,7 @@ def build_report(
         severity_basis=("measured" if performance.accuracy else "estimated") if drifted else None,
         recommendation=recommend(verdict, causes, detector.params.min_rows, performance.accuracy),
         causes=causes,
-        false_alarm_rate=None if known is None else FalseAlarmRate(known[0], known[1].rate, known[1].interval),
+        false_alarm_rate=known,
         performance=performance,
         columns=columns,
     )
@@ -332,9 +324,8 @@ def distributions(reference: Reference, scored: Scored) -> dict[str, pd.DataFram
             "training": np.array([*column.counts, column.missing], dtype=float),
             "batch": np.array([*current, missing], dtype=float),
         }
-        labels = column.categories or [f"< {column.edges[0]:.4g}", *(f"≥ {edge:.4g}" for edge in column.edges)]  # type: ignore[index,union-attr]
         found[column.name] = pd.DataFrame(
-            {name: values / values.sum() for name, values in shares.items()}, index=[*labels, "missing"]
+            {name: values / values.sum() for name, values in shares.items()}, index=[*column.labels, "missing"]
         )
     return found
 

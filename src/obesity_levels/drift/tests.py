@@ -168,15 +168,15 @@ class Detector:
         """Test all `batches`."""
         return self.judge(batches, self.compare(batches))
 
+    def count(self, batches: Scored) -> Counts:
+        """The rows of each batch by cell, shape (batches, total)."""
+        return np.stack([self.cells.count(*rows) for rows in zip(batches.matrix, batches.levels, strict=True)])
+
     def compare(self, batches: Scored) -> Columns:
         """The tests of the columns, which do not look at labels."""
-        width = len(self.reference.columns)
         amount, rows = batches.levels.shape
-        flat = self.cells.of_rows(batches.matrix.reshape(amount * rows, -1), batches.levels.ravel())
-        offsets = np.repeat(np.arange(amount) * self.cells.total, rows)[:, None]
-        counts = np.bincount((flat + offsets).ravel(), minlength=amount * self.cells.total).reshape(amount, -1)
-
-        shape = (amount, width)
+        counts = self.count(batches)
+        shape = (amount, len(self.reference.columns))
         found = Columns(
             ks=np.full(shape, np.nan),
             psi=np.full(shape, np.nan),

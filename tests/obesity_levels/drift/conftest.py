@@ -17,6 +17,7 @@ from obesity_levels.params import DriftParams
 from obesity_levels.schema import LABEL, LEVELS
 from obesity_levels.scoring import DataOrigin, Manifest, Search
 from obesity_levels.simulation import draw_people
+from obesity_levels.tables import level_numbers
 
 CUTS = [18.5, 25, 27, 30, 35, 40]
 CONFIDENCE = Confidence(0.0, 1.0)
@@ -41,8 +42,7 @@ class ByBodyMassIndex:
 
 
 def batch_of(people: pd.DataFrame) -> Batch:
-    levels = {level: number for number, level in enumerate(LEVELS)}
-    return Batch.of_table(people, people[LABEL].map(levels).to_numpy(dtype=np.int64))
+    return Batch.of_table(people, level_numbers(people[LABEL]))
 
 
 @dataclass

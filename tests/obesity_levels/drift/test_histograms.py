@@ -15,6 +15,7 @@ from obesity_levels.drift.histograms import (
     critical,
     judge,
     load_reference,
+    on_grid,
     population_stability_index,
     quantile_edges,
 )
@@ -83,9 +84,9 @@ def test_histograms_of_other_cells_or_without_an_observation_are_refused(current
         population_stability_index(np.array([1, 2]), np.array(current))
 
 
-@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=200), st.integers(2, 12))
+@given(st.lists(st.floats(0, 1e3, width=32), min_size=2, max_size=200), st.integers(2, 12))
 def test_edges_rise_and_leave_no_cell_of_the_reference_empty_unless_all_values_are_equal(values, bins):
-    values = np.array(values, dtype=np.float32).round(3)
+    values = on_grid(np.array(values, dtype=np.float32).round(3))
     edges = quantile_edges(values, bins)
     assert edges == sorted(set(edges))
     filled = np.bincount(np.searchsorted(np.array(edges, np.float32), values, side="right"), minlength=len(edges) + 1)
@@ -115,12 +116,33 @@ def test_rows_counted_one_by_one_are_counted_as_they_are_together(world, seed):
     assert one_by_one == [0, 0, *cells.count(matrix, levels).tolist()]
 
 
-@given(st.integers(0, 10_000))
-def test_counts_are_those_of_the_cells_of_the_rows(world, seed):
+@given(st.data())
+def test_a_number_lies_in_the_last_cell_whose_edge_it_reaches(world, data):
+    """Edges themselves and the numbers right below them, too: their cell is found by the upper half of their bits."""
     cells = Cells(world.reference.columns)
-    rows = rows_of(world, seed)
-    expected = np.bincount(cells.of_rows(*rows).ravel(), minlength=cells.total)
-    assert cells.count(*rows).tolist() == expected.tolist()
+    at, column = data.draw(st.sampled_from(list(enumerate(world.reference.columns[:-1]))))
+    if column.edges is None:
+        values = np.arange(-1, len(column.categories), dtype=np.float32)
+        expected = values.astype(int) + 1
+    else:
+        edges = np.array(column.edges, dtype=np.float32)
+        some = data.draw(st.lists(st.floats(0, 1000, width=32), max_size=20))
+        values = np.concatenate(
+            [[np.float32(MISSING)], edges, np.nextafter(edges, np.float32(0)), np.array(some, np.float32)]
+        )
+        expected = np.where(values == MISSING, 0, 1 + (values[:, None] >= edges).sum(axis=1))
+    matrix = np.full((len(values), len(world.reference.columns) - 1), MISSING, dtype=np.float32)
+    matrix[:, at] = values
+    present, missing = cells.of_column(cells.count(matrix, np.zeros(len(values), dtype=np.int64)), at)
+    assert [int(missing), *present.tolist()] == np.bincount(expected, minlength=len(present) + 1).tolist()
+
+
+@given(st.floats(0, 1e6, width=32))
+def test_the_grid_of_edges_is_within_1_percent_below_a_number(value):
+    value = max(value, 1e-30)
+    edge = float(on_grid([value])[0])
+    assert 0.99 * value < edge <= value
+    assert on_grid([edge]) == edge
 
 
 @given(st.integers(0, 10_000), st.integers(0, 40))
@@ -144,7 +166,7 @@ def test_the_psi_and_chi_squared_of_counts_are_those_of_the_rows(world, fresh):
     results = world.results(fresh)
     matrix = fresh.matrix("full")
     levels = world.classifier.probabilities(matrix).argmax(axis=1)
-    judged = judge(world.reference, Cells(world.reference.columns).count(matrix, levels))
+    judged = judge(world.reference, world.detector.cells, world.detector.cells.count(matrix, levels))
     assert [column.psi for column in judged.columns] == pytest.approx(results.columns.psi[0].tolist())
     train = world.train.matrix("full")
     for at, column in enumerate(world.reference.columns[:-1]):
@@ -167,7 +189,7 @@ def test_a_threshold_between_two_sizes_lies_between_theirs():
 
 def test_a_window_of_the_reference_itself_has_not_drifted(world):
     counted = np.concatenate([[column.missing, *column.counts] for column in world.reference.columns])
-    judged = judge(world.reference, counted)
+    judged = judge(world.reference, world.detector.cells, counted)
     assert judged.verdict == "no drift"
     assert [column.psi for column in judged.columns] == pytest.approx([0] * len(judged.columns))
 
@@ -175,8 +197,8 @@ def test_a_window_of_the_reference_itself_has_not_drifted(world):
 def test_a_window_of_few_rows_is_not_judged(world):
     cells = Cells(world.reference.columns)
     counted = cells.count(*rows_of(world, 0, rows=199))
-    assert judge(world.reference, counted).verdict == "too few rows to tell"
-    assert judge(world.reference, np.zeros(cells.total, dtype=np.int64)).rows == 0
+    assert judge(world.reference, world.detector.cells, counted).verdict == "too few rows to tell"
+    assert judge(world.reference, cells, np.zeros(cells.total, dtype=np.int64)).rows == 0
 
 
 def test_a_window_in_which_a_column_is_missing_alarms_for_it(world):
@@ -184,7 +206,7 @@ def test_a_window_in_which_a_column_is_missing_alarms_for_it(world):
     matrix = world.train.matrix("full")[:500].copy()
     age = [column.name for column in world.reference.columns].index("Age")
     matrix[:, age] = MISSING
-    judged = judge(world.reference, cells.count(matrix, world.held_out.scored.levels[0][:500]))
+    judged = judge(world.reference, cells, cells.count(matrix, world.held_out.scored.levels[0][:500]))
     assert [column.name for column in judged.columns if column.alarm] == ["Age"]
     assert judged.columns[age].psi is None
     assert judged.columns[age].missing_share == 1
