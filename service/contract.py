@@ -198,7 +198,7 @@ def explain(message: str) -> tuple[str, str]:
         return (_join(path, unknown[1]) if known else path or "the body"), "no such field: take it out"
     name = path.rpartition(".")[2]
     if name in QUESTIONS:
-        return path, f"expected {_allowed(name)}"
+        return path, f"expected {QUESTIONS[name].allowed}"
     if re.fullmatch(r"patients\[\d+\]", path):
         return path, "expected an object with the 16 answers of a patient"
     if path == "patients":
@@ -212,11 +212,3 @@ def _join(path: str, name: str) -> str:
 
 def _null_allowed(name: str) -> str:
     return " (null if it was not answered)" if name in QUESTIONS else ""
-
-
-def _allowed(name: str) -> str:
-    question = QUESTIONS[name]
-    if question.scale:
-        low, high = question.scale
-        return f"a number from {low:g} to {high:g} ({question.unit}), or null"
-    return f"one of {', '.join(question.categories or ())}, or null"

@@ -6,6 +6,7 @@ their metrics.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import mmap
 import os
@@ -24,16 +25,19 @@ from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Coun
 from obesity_levels.features import Matrix
 from service.contract import DriftColumn, DriftStatus
 
+Levels = npt.NDArray[np.int64]
+
 # The window slides by a tenth of its rows. A block is full with a tenth of them, and may get nearly twice as many.
 _BLOCKS = 10
 _SLOTS = _BLOCKS + 1
-# Rows wait here until they are so many, and are published together: seen before and after a single row, counts would
-# tell what is in it.
-_WAITING = _SLOTS
+# Rows wait until a worker has counted so many, and are published together: seen before and after a single row, counts
+# would tell what is in it.
 _FEWEST_PUBLISHED = 50
-# Ahead of the counts: the slot that is filled now, and the rows in each of them and in waiting.
+# As long as a request takes; for no longer are its rows kept to be counted together with others.
+_TOGETHER_SECONDS = 0.005
+# Ahead of the counts: the slot that is filled now, and the rows in each of them.
 _CURRENT, _ROWS = 0, 1
-_HEADER = _ROWS + _SLOTS + 1
+_HEADER = _ROWS + _SLOTS
 # Computing the verdict is not repeated within so many seconds.
 _SECONDS = 1.0
 # A count below is not shown, and others are rounded down to a multiple of it: so few rows may be recognised.
@@ -52,7 +56,7 @@ class Monitor:
         self.window = max(window, _BLOCKS * _FEWEST_PUBLISHED)
         self._cells = Cells(reference.columns)
         self._rows_of_block = self.window // _BLOCKS
-        size = _HEADER + (_SLOTS + 1) * self._cells.total
+        size = _HEADER + _SLOTS * self._cells.total
         memory: bytearray | mmap.mmap = bytearray(size * 8)
         self._lock: threading.Lock | _SharedLock = threading.Lock()
         if shared is not None:
@@ -60,35 +64,63 @@ class Monitor:
             os.ftruncate(file, size * 8)
             memory = mmap.mmap(file, size * 8)
             self._lock = _SharedLock(file)
-        # One after the other: the header, the cells of each block, and those in waiting. Plain Python is the faster for
-        # the few numbers that a row changes, numpy for whole blocks: both look at the same memory.
+        # One after the other: the header, and the cells of each block.
         self._counts = memoryview(memory).cast("q")
-        self._blocks = np.frombuffer(memory, np.int64, offset=_HEADER * 8).reshape(_SLOTS + 1, -1)
+        self._blocks = np.frombuffer(memory, np.int64, offset=_HEADER * 8).reshape(_SLOTS, -1)
+        # This worker's own: rows of requests that are answered now, and counts of fewer rows than are published.
+        self._answered: list[tuple[Matrix, Levels]] = []
+        self._answered_rows = 0
+        self._waiting = np.zeros(self._cells.total, np.int64)
+        self._waiting_rows = 0
+        self._waiting_lock = threading.Lock()
         self._judged: tuple[float, Judgement, Counts] | None = None
 
-    def observe(self, matrix: Matrix, levels: npt.NDArray[np.int64]) -> None:
-        """Count rows of the model's input and the levels predicted for them."""
-        if len(matrix) == 1:
-            row, level = matrix[0].tolist(), int(levels[0])
-            with self._lock:
-                self._cells.add_row(self._counts, _HEADER + _WAITING * self._cells.total, row, level)
-                self._waited(1)
+    def observe(self, matrix: Matrix, levels: Levels) -> None:
+        """Count rows of the model's input and the levels predicted for them.
+
+        Those of small requests are counted together, milliseconds later: between requests the caches forget the
+        counting, and that costs more than the counting.
+        """
+        if len(matrix) < _FEWEST_PUBLISHED and (loop := _running_loop()):
+            self._answered.append((matrix, levels))
+            self._answered_rows += len(matrix)
+            if self._waiting_rows + self._answered_rows >= _FEWEST_PUBLISHED:
+                self._count_answered()
+            elif len(self._answered) == 1:
+                loop.call_later(_TOGETHER_SECONDS, self._count_answered)
             return
+        self._count(matrix, levels)
+
+    def _count_answered(self) -> None:
+        answered, self._answered, self._answered_rows = self._answered, [], 0
+        if not answered:  # they were enough before the time was up
+            return
+        matrices, levels = zip(*answered, strict=True)
+        self._count(np.concatenate(matrices), np.concatenate(levels))
+
+    def _count(self, matrix: Matrix, levels: Levels) -> None:
         first = max(len(matrix) - self.window, 0)  # what comes before would be forgotten at once
         for begin in range(first, len(matrix), self._rows_of_block):
             part = slice(begin, begin + self._rows_of_block)
             rows, found = len(levels[part]), self._cells.count(matrix[part], levels[part])
-            with self._lock:
-                if rows >= _FEWEST_PUBLISHED:
-                    self._publish(found, rows)
-                    continue
-                self._blocks[_WAITING] += found
-                self._waited(rows)
+            if rows >= _FEWEST_PUBLISHED:
+                self._publish(found, rows)
+            else:
+                self._wait(found, rows)
+
+    def _wait(self, found: Counts, rows: int) -> None:
+        """Keep counts of few rows back, until they are enough to be published."""
+        with self._waiting_lock:
+            self._waiting += found
+            self._waiting_rows += rows
+            if self._waiting_rows >= _FEWEST_PUBLISHED:
+                self._publish(self._waiting, self._waiting_rows)
+                self._waiting[:] = self._waiting_rows = 0
 
     def counts(self) -> Counts:
         """The rows of the window by cell, without those in waiting."""
         with self._lock:
-            counts: Counts = self._blocks[:_WAITING].sum(axis=0)
+            counts: Counts = self._blocks.sum(axis=0)
         return counts
 
     def judgement(self) -> tuple[Judgement, Counts]:
@@ -145,30 +177,32 @@ class Monitor:
         registry.register(self)
         return registry
 
-    def _waited(self, rows: int) -> None:
-        """Count `rows` as waiting, and publish them all if they are enough."""
-        self._counts[_ROWS + _WAITING] += rows
-        if self._counts[_ROWS + _WAITING] >= _FEWEST_PUBLISHED:
-            self._publish(self._blocks[_WAITING], self._counts[_ROWS + _WAITING])
-            self._empty(_WAITING)
-
     def _publish(self, found: Counts, rows: int) -> None:
         """Add counts of `rows` to the block that is filled now; the oldest blocks are forgotten for them."""
         counts = self._counts
-        slot = counts[_CURRENT]
-        if counts[_ROWS + slot] >= self._rows_of_block:
-            slot = counts[_CURRENT] = (slot + 1) % _SLOTS
-            self._empty(slot)
-        counts[_ROWS + slot] += rows
-        self._blocks[slot] += found
-        for oldest in range(slot + 1, slot + _SLOTS):
-            if sum(counts[_ROWS : _ROWS + _SLOTS]) <= self.window:
-                break
-            self._empty(oldest % _SLOTS)
+        with self._lock:
+            slot = counts[_CURRENT]
+            if counts[_ROWS + slot] >= self._rows_of_block:
+                slot = counts[_CURRENT] = (slot + 1) % _SLOTS
+                self._empty(slot)
+            counts[_ROWS + slot] += rows
+            self._blocks[slot] += found
+            for oldest in range(slot + 1, slot + _SLOTS):
+                if sum(counts[_ROWS : _ROWS + _SLOTS]) <= self.window:
+                    break
+                self._empty(oldest % _SLOTS)
 
     def _empty(self, slot: int) -> None:
         self._counts[_ROWS + slot] = 0
         self._blocks[slot] = 0
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread: large requests are predicted on one that has none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _SharedLock:

@@ -25,20 +25,27 @@ CLEAN_METRICS = Path("metrics/clean.json")
 FEATURIZE_METRICS = Path("metrics/featurize.json")
 EVALUATE_METRICS = Path("metrics/evaluate.json")
 DRIFT_METRICS = Path("metrics/drift.json")
+GATE_METRICS = Path("metrics/gate.json")
+MODEL_CARD = Path("metrics/model_card.md")
 PLOTS = Path("plots")
 DRIFT_PLOTS = Path("plots/drift")
 
-# DVC deletes what a stage wrote before it runs it. This brings all back but the source, which is the user's.
-RESTORE = "git checkout params.yaml dvc.lock metrics plots && dvc checkout"
+# DVC deletes what a stage wrote before it runs it. This brings all back but the source, which is the user's;
+# --force, because what a killed or failed stage left half-written is in its place.
+RESTORE = "git checkout params.yaml dvc.lock metrics plots && dvc checkout --force"
+EXPERIMENTS = "/.dvc/tmp/exps/"
+"""Where DVC runs experiments that leave the workspace alone."""
 
 
 def run(main: Callable[[], None], restore: str = RESTORE) -> None:
     """Run a stage. An error that a person can act on is one line on standard error and exit status 1."""
     try:
         main()
-    except ObesityLevelsError as error:
+    except (ObesityLevelsError, OSError) as error:  # OSError: a disk that is full, a folder that may not be written
         print(f"error: {error}", file=sys.stderr)
-        print(f"To have back what stood at the last commit: {restore}", file=sys.stderr)
+        # `dvc exp run --temp` and `--queue` run in a copy: there is nothing to have back, and work to be lost.
+        if EXPERIMENTS not in Path.cwd().as_posix():
+            print(f"To have back what stood at the last commit: {restore}", file=sys.stderr)
         sys.exit(1)
 
 

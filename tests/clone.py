@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ SMALL = {
     r"shares: \[.*\]": "shares: [0.5, 1.0]",
     r"permutations: \d+": "permutations: 99",
     r" sizes: \[.*\]": " sizes: [50]",
-    r"threshold_draws: \d+": "threshold_draws: 2000",
+    r"threshold_draws: \d+": "threshold_draws: 1000",
     r" draws: \d+": " draws: 100",
-    r"power_draws: \d+": "power_draws: 20",
+    r"power_draws: \d+": "power_draws: 10",
     r"window_sizes: \[.*\]": "window_sizes: [50, 200, 1000]",
     r"intensities: \[.*\]": "intensities: [0.3]",
 }
@@ -74,9 +75,32 @@ class Clone:
 
 def clone_project(source: Path, folder: Path) -> Clone:
     """Clone the last commit of `source` into `folder`; its stages run its own code, with this process's packages."""
+    clone = _clone_in(folder)
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(source), str(clone.path)], check=True)
+    # CI's checkout may have no branch; here there is one, and it is called main.
+    clone.run("git", "checkout", "--quiet", "-B", "main")
+    return clone
+
+
+def clone_small(source: Path, folder: Path) -> Clone:
+    """A clone with params that make it fast, its pipeline run and committed."""
+    clone = clone_project(source, folder)
+    clone.edit("params.yaml", SMALL)
+    clone.run("dvc", "repro", "--quiet")
+    clone.run("git", "commit", "--quiet", "--all", "--message", "Make it small")
+    return clone
+
+
+def copy_clone(template: Path, folder: Path) -> Clone:
+    """A copy in `folder` of the clone that was made in `template`."""
+    shutil.copytree(template, folder, symlinks=True, dirs_exist_ok=True)
+    return _clone_in(folder)
+
+
+def _clone_in(folder: Path) -> Clone:
     path = folder / "clone"
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(source), str(path)], check=True)
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "COV_", "PYTEST"))}
+    not_ours = ("DVC_", "GIT_", "COV_", "PYTEST", "MLFLOW_")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
     identity = {"NAME": "A Newcomer", "EMAIL": "newcomer@example.com"}
     environment = own | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}",
@@ -87,17 +111,8 @@ def clone_project(source: Path, folder: Path) -> Clone:
         "DVC_SITE_CACHE_DIR": str(folder / "dvc-site"),
         "DVC_GLOBAL_CONFIG_DIR": str(folder / "dvc-global"),
         "DVC_SYSTEM_CONFIG_DIR": str(folder / "dvc-system"),
+        # The tests run on all cores; a stage that starts processes of its own is in their way.
+        "LOKY_MAX_CPU_COUNT": "1",
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in identity.items()},
     }
     return Clone(path, environment)
-
-
-def clone_small(source: Path, folder: Path) -> Clone:
-    """A clone with params that make it fast, its pipeline run and committed."""
-    clone = clone_project(source, folder)
-    # So little work is done sooner than processes are started for it.
-    clone.environment["LOKY_MAX_CPU_COUNT"] = "1"
-    clone.edit("params.yaml", SMALL)
-    clone.run("dvc", "repro", "--quiet")
-    clone.run("git", "commit", "--quiet", "--all", "--message", "Make it small")
-    return clone

@@ -1,5 +1,8 @@
 """What tests share: the project's own population and params, small tables made of them, and strategies for records."""
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from obesity_levels.params import Params, load_params, load_yaml
 from obesity_levels.simulation import Population, as_text, draw_people
-from tests.clone import Clone, clone_small
+from tests.clone import Clone, clone_small, copy_clone
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,15 +47,37 @@ def people_texts(people: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def small_clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a clone with small params, its pipeline run and committed: made once for all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    template = shared / "small-template"
+    with (shared / "small-template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            unfinished = shared / "small-template-unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            clone_small(ROOT, unfinished)
+            unfinished.rename(template)
+    return template
+
+
+@pytest.fixture(scope="session")
+def small_clone(small_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone with small params, its pipeline run and committed. A test that changes it takes `clone`."""
-    return clone_small(ROOT, tmp_path_factory.mktemp("small"))
+    return copy_clone(small_template, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
 def clone(small_clone: Clone) -> Iterator[Clone]:
-    """The small clone, put back as it was committed after the test."""
+    """The small clone, put back after the test: its commit, its experiments, its registry and its remotes."""
+    commit = small_clone.run("git", "rev-parse", "HEAD").stdout.strip()
     yield small_clone
-    small_clone.run("git", "reset", "--quiet", "--hard")
+    small_clone.run("git", "reset", "--quiet", "--hard", commit)
     small_clone.run("git", "clean", "--quiet", "-d", "--force")
+    for left in (".dvc/config.local", "mlflow.db"):
+        (small_clone.path / left).unlink(missing_ok=True)
+    shutil.rmtree(small_clone.path / "mlruns", ignore_errors=True)
+    if small_clone.run("git", "for-each-ref", "refs/exps").stdout:
+        small_clone.run("dvc", "exp", "remove", "--quiet", "--all-commits")
     small_clone.run("dvc", "checkout", "--quiet", "--force")

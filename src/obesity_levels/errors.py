@@ -17,5 +17,9 @@ class TooFewRowsError(ObesityLevelsError):
     """What is left after cleaning is not enough to split or to train on."""
 
 
+class RegistryError(ObesityLevelsError):
+    """MLflow's registry does not answer, has not what is asked for, or the model may not become champion."""
+
+
 class ArtifactError(ObesityLevelsError):
     """The artifact is missing, truncated, altered, or not one of ours."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -242,6 +242,22 @@ class DriftParams(Section):
     scenarios: ScenariosParams
 
 
+class LeastParams(Section):
+    accuracy: Share
+    f1_weighted: Share
+    worst_level_recall: Share
+
+
+class MostParams(Section):
+    expected_calibration_error: Share
+    drift_false_alarm_rate: Share
+
+
+class GateParams(Section):
+    at_least: LeastParams
+    at_most: MostParams
+
+
 class Params(Section):
     ingest: IngestParams
     clean: CleanParams
@@ -249,6 +265,7 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
     drift: DriftParams
+    gate: GateParams
 
 
 def load_params(path: Path = PARAMS_YAML) -> Params:
@@ -257,12 +274,21 @@ def load_params(path: Path = PARAMS_YAML) -> Params:
 
 
 def load_yaml(path: Path, kind: type[Struct]) -> Struct:
-    """Read `path` into `kind`. Raises ParamsError, naming the file and the key, where it does not fit.
+    """Read `path` into `kind`. Raises ParamsError, naming the file and the key, where it does not fit."""
+    content = read_yaml(path)
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise ParamsError(_explained(path, str(error), content, kind)) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of `path`. Raises ParamsError that names the file.
 
     Parsed by DVC's own parser (YAML 1.2, ruamel.yaml), so that a stage and DVC never read a value differently.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParamsError(
             f"{path} does not exist: run from the project's root, or give a path that is there"
@@ -273,10 +299,6 @@ def load_yaml(path: Path, kind: type[Struct]) -> Struct:
         raise ParamsError(f"{path} is not UTF-8 text: save it as such") from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise ParamsError(_explained(path, str(error), content, kind)) from error
 
 
 def _explained(path: Path, message: str, content: object, kind: type[msgspec.Struct]) -> str:

@@ -126,6 +126,14 @@ class Question(NamedTuple):
     scale: tuple[float, float] | None
     categories: tuple[str, ...] | None
 
+    @property
+    def allowed(self) -> str:
+        """What may be answered, as an error says it."""
+        if self.scale:
+            low, high = self.scale
+            return f"a number from {low:g} to {high:g} ({self.unit}), or null"
+        return f"one of {', '.join(self.categories or ())}, or null"
+
 
 def _questions() -> Iterator[Question]:
     for field in msgspec.inspect.type_info(Patient).fields:  # type: ignore[attr-defined]

@@ -1,19 +1,24 @@
 """The commands of the README, as a DVC user runs them."""
 
+import csv
 import http.server
+import itertools
 import json
+import re
 import threading
 from functools import partial
 
 import pytest
+from ruamel.yaml import YAML
 from tests.conftest import ROOT
 
+yaml = YAML(typ="safe")
 REAL = ROOT.parent / "shared/data/obesity_estimation_modified.csv"
 
 
 def test_an_experiment_with_another_model_changes_the_metrics_and_not_the_data(clone):
     before = (clone.path / "metrics/clean.json").read_text()
-    said = clone.run("dvc", "exp", "run", "-S", "train.model=logistic_regression").stdout
+    said = clone.run("dvc", "exp", "run", "-S", "train.model=logistic_regression", "evaluate").stdout
     assert "Stage 'clean' didn't change, skipping" in said
     assert (clone.path / "metrics/clean.json").read_text() == before
     assert "test.accuracy" in clone.run("dvc", "metrics", "diff").stdout
@@ -35,13 +40,57 @@ def test_an_experiment_with_another_profile_knows_less(clone, profile, features)
 
 
 def test_an_experiment_in_a_temporary_folder_leaves_the_workspace_alone(clone):
-    clone.run("dvc", "exp", "run", "--temp", "--name", "elsewhere", "-S", "train.seed=2")
+    clone.run("dvc", "exp", "run", "--temp", "--name", "elsewhere", "-S", "train.seed=2", "train")
     assert clone.changed_files() == []
     assert "elsewhere" in clone.run("dvc", "exp", "show", "--csv").stdout
 
 
+def test_a_queued_grid_runs_every_combination_and_one_of_them_is_applied_and_removed(clone):
+    """Up to the model only: what comes after is the same in a queue as elsewhere."""
+    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=6", "-S", "train.masking.copies=1,2", "train")
+    clone.run("dvc", "exp", "run", "--run-all")
+    shown = list(csv.DictReader(clone.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    combinations = {(row["train.seed"], row["train.masking.copies"]) for row in shown if row["rev"] not in ("", "main")}
+    assert combinations >= {("6", "1"), ("6", "2")}
+    assert clone.changed_files() == []
+    chosen = next(row["Experiment"] for row in shown if (row["train.seed"], row["train.masking.copies"]) == ("6", "2"))
+    clone.run("dvc", "exp", "apply", chosen)
+    assert "seed: 6" in clone.run("git", "diff", "params.yaml").stdout
+    assert chosen in clone.run("dvc", "exp", "list", "--name-only").stdout
+    clone.run("dvc", "exp", "remove", chosen)
+    assert chosen not in clone.run("dvc", "exp", "list", "--name-only").stdout
+
+
+def test_metrics_and_params_are_compared_between_revisions_in_the_report_of_a_review(clone, tmp_path):
+    clone.edit("params.yaml", {"accuracy: 0.90": "accuracy: 0.20"})
+    clone.run("dvc", "repro", "--quiet", "gate")
+    clone.run("git", "commit", "--quiet", "--all", "--message", "Ask for less")
+    job = yaml.load(clone.path / ".github/workflows/ci.yaml")["jobs"]["report"]
+    (script,) = (step["run"] for step in job["steps"] if step.get("name") == "Write the report")
+    script = script.replace("source .venv/bin/activate\n", "")
+    clone.run(
+        "bash", "-e", "-o", "pipefail", "-c", script, BASE="HEAD~1", GITHUB_STEP_SUMMARY=str(tmp_path / "summary")
+    )
+    report = (clone.path / "report.md").read_text()
+    assert "| metrics/gate.json | conditions.accuracy.at_least | 0.9 | 0.2 |" in report
+    assert "| params.yaml | gate.at_least.accuracy |" in re.sub(" +", " ", report)
+    assert report == (tmp_path / "summary").read_text()
+    assert (clone.path / "plots-diff/index.html").exists()
+
+
+def test_what_a_review_shows_of_another_model_fits_into_a_comment(clone):
+    """Of every number that there is: as the workflow writes it, where each of them has changed."""
+    clone.run("git", "rm", "--quiet", "-r", "metrics")
+    clone.run("git", "commit", "--quiet", "--message", "Before there were any")
+    clone.run("git", "checkout", "--quiet", "HEAD~1", "--", "metrics")
+    targets = ("--targets", "metrics/evaluate.json", "metrics/gate.json")
+    shown = clone.run("bash", "-c", f"dvc metrics diff --md HEAD {' '.join(targets)} | tr -s ' -'").stdout
+    assert "| metrics/evaluate.json | validation.accuracy |" in shown
+    assert len(shown) < 50_000
+
+
 def test_plots_are_compared_between_revisions(clone):
-    clone.run("dvc", "exp", "run", "-S", "train.seed=2")
+    clone.run("dvc", "exp", "run", "-S", "train.seed=2", "evaluate")
     clone.run("dvc", "plots", "diff", "HEAD", "--out", "diff")
     page = (clone.path / "diff/index.html").read_text()
     for title in ("Confusion matrix", "Calibration", "Permutation importance", "Learning curve", "ROC"):
@@ -49,9 +98,16 @@ def test_plots_are_compared_between_revisions(clone):
 
 
 def test_the_graph_is_that_of_the_design(clone):
-    graph = clone.run("dvc", "dag", "--dot").stdout
-    for edge in ('"ingest" -> "clean"', '"clean" -> "featurize"', '"featurize" -> "train"', '"train" -> "evaluate"'):
-        assert edge in graph
+    edges = set(re.findall(r'"([\w-]+)" -> "([\w-]+)"', clone.run("dvc", "dag", "--dot").stdout))
+    chain = ["ingest", "clean", "featurize", "train", "evaluate", "gate"]
+    to_gate = {(stage, "gate") for stage in ("ingest", "clean", "featurize", "train", "evaluate", "drift-simulate")}
+    also = {
+        ("ingest", "train"),
+        ("featurize", "evaluate"),
+        ("featurize", "drift-simulate"),
+        ("train", "drift-simulate"),
+    }
+    assert edges == set(itertools.pairwise(chain)) | to_gate | also
 
 
 def test_the_artifact_is_declared_for_dvc(clone):
@@ -70,7 +126,7 @@ def test_a_source_from_the_net_is_imported_by_dvc_and_noticed_when_it_changes(cl
     try:
         address = f"http://127.0.0.1:{server.server_address[1]}/data.csv"
         clone.run("dvc", "import-url", address, "data/uci.csv")
-        clone.run("dvc", "exp", "run", "-S", "ingest.source=data/uci.csv")
+        clone.run("dvc", "exp", "run", "-S", "ingest.source=data/uci.csv", "clean")
         ingest = json.loads((clone.path / "metrics/ingest.json").read_text())
         assert ingest["simulated"] is False
         assert ingest["source"] == "uci.csv"

@@ -14,7 +14,7 @@ from service.settings import Settings
 from tests.conftest import ROOT
 from tests.serving import free_port
 
-from obesity_levels.__main__ import results_table
+from obesity_levels.model_card import results_table
 
 README = (ROOT / "README.md").read_text()
 PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -22,8 +22,6 @@ PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((R
 # Run by .ci/run or by a newcomer's first steps, which make an environment of their own; or not runnable here, and why.
 RUN_ELSEWHERE = {
     "make repro": "a newcomer's first step; its parts are setup, `dvc repro` and `make results`",
-    "make setup PYTHON=python3.13": "makes an environment",
-    "make setup": ".ci/run",
     "make test": ".ci/run",
     "make test COVERAGE=1": ".ci/run",
     "make verify": ".ci/run",
@@ -39,13 +37,34 @@ RUN_ELSEWHERE = {
         "test_dvc_commands does it from a server of its own"
     ),
     "dvc exp run -S ingest.source=data/uci.csv": "the same",
+    "dvc exp run -S ingest.source=/absolute/path/to/rows.csv": "test_retraining does it",
     "dvc metrics diff": "test_dvc_commands, after an experiment",
     "dvc plots diff": "the same",
     "dvc exp run -S train.model=hist_gradient_boosting": "test_dvc_commands trains it",
     "dvc exp run -S train.model=logistic_regression": "test_dvc_commands",
     "dvc plots diff --open": "opens a browser; without it in test_dvc_commands",
-    "python benchmarks/pipeline.py": "minutes; measured by hand",
-    "python benchmarks/serve.py": "the same",
+    "dvc remote add --local --default storage /path/to/storage": "test_remotes, with a folder that is there",
+    "dvc push": "the same",
+    "dvc pull": "the same",
+    "dvc remote modify --local gdrive gdrive_service_account_json_file_path /path/to/key.json": "needs an account",
+    "dvc push -r gdrive": "the same; without an account in test_remotes",
+    "dvc exp run --temp --name deeper -S train.seed=2": "test_dvc_commands",
+    'dvc exp run --queue -S "train.model=random_forest,voting"': "the same, another grid",
+    "dvc exp run --run-all": "the same",
+    "dvc exp apply deeper": "the same",
+    "dvc exp remove deeper": "the same",
+    'git tag -a "obesity-levels@v1.0.0" -m "Champion"': "test_remotes",
+    'git push origin "obesity-levels@v1.0.0"': "the same",
+    "dvc artifacts get <repository> obesity-levels --rev v1.0.0"
+    " --remote storage --remote-config url=/path/to/storage": "test_remotes, from a repository and a folder",
+    "make publish": "test_publishing",
+    "make publish EXP=deeper": "the same",
+    "make promote": "the same",
+    "make fetch-champion": "the same",
+    "make mlflow-ui": "the same",
+    "mlflow models serve -m models:/obesity-levels@champion --env-manager local --port 5001": "test_publishing",
+    "MODEL_DIR=champion make serve": "the same, with the service's own command",
+    "make retrain SOURCE=new.csv": "test_retraining runs its command",
 }
 REAL_FILE = "obesity_estimation_modified.csv"
 
@@ -122,6 +141,10 @@ def test_the_settings_of_the_readme_are_those_of_the_service():
         name.upper(): f"{value:g}" if isinstance(value, float) else str(value)
         for name, value in msgspec.structs.asdict(Settings()).items()
     }
+
+
+def test_no_command_is_excused_that_no_page_has():
+    assert sorted(RUN_ELSEWHERE.keys() - set(ALL)) == []
 
 
 def test_the_two_commands_of_a_newcomer_come_first():

@@ -1,6 +1,9 @@
 import hashlib
 import json
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,3 +109,11 @@ def test_a_pickle_with_the_right_checksum_is_not_run(artifact):
     change_manifest(artifact, sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(ArtifactError, match="is not a model that ONNX Runtime can load"):
         load_classifier(artifact)
+
+
+def test_onnx_runtime_leaves_no_device_id_in_the_home_folder_and_sends_nothing(tmp_path):
+    """It would, from its import on, for its maker; unset here, so that it is this package that sees to it."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    home = environment | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", "import obesity_levels.scoring"], env=home, check=True)
+    assert [*tmp_path.rglob("*")] == []

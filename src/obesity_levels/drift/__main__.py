@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -58,30 +59,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_STATUS[report.verdict]
 
 
-def check(options: argparse.Namespace) -> tuple[Report, Reference, Scored]:
-    """The report that the command line asks for, and what it was made of."""
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    classifier = load_classifier(options.models)
-    reference = load_reference(options.models / DRIFT_REFERENCE)
+class Calibrated(NamedTuple):
+    """What batches are tested with: all that drift-simulate calibrated, and the rows that it used."""
+
+    detector: Detector
+    held_out: HeldOut
+    trained_on: Batch
+    params: DriftParams
+
+
+def load_calibrated(models: Path, features: Path) -> Calibrated:
+    """The reference in `models`, with its model and the splits in `features` that it was made of.
+
+    Raises ArtifactError where they do not belong together.
+    """
+    classifier = load_classifier(models)
+    reference = load_reference(models / DRIFT_REFERENCE)
     if reference.model_version != classifier.manifest.version or reference.estimate is None:
-        raise ArtifactError(f"{options.models / DRIFT_REFERENCE} is not of the model beside it: rebuild it (dvc repro)")
+        raise ArtifactError(f"{models / DRIFT_REFERENCE} is not of the model beside it: rebuild it (dvc repro)")
     try:
         # What it was calibrated with, so that the false-alarm rate is that of these thresholds.
         params = msgspec.convert(reference.params, DriftParams)
     except msgspec.ValidationError as error:
-        path = options.models / DRIFT_REFERENCE
+        path = models / DRIFT_REFERENCE
         raise ArtifactError(
             f"{path} has params that this version of the code does not read ({error}); rebuild it"
         ) from error
-    train, validation, test = (read_split(options.features, name) for name in SPLITS)
-    _check_features(options.features, train.matrix, reference)
-    trained_on = Batch.of_splits(train)
+    train, validation, test = (read_split(features, name) for name in SPLITS)
+    _check_features(features, train.matrix, reference)
     held_out = HeldOut.of(
         Batch.of_splits(validation, test),
         classifier,
         Confidence(reference.estimate.intercept, reference.estimate.slope),
     )
     detector = Detector(reference, train.matrix, held_out.scored, params.detect)
+    return Calibrated(detector, held_out, Batch.of_splits(train), params)
+
+
+def check(options: argparse.Namespace) -> tuple[Report, Reference, Scored]:
+    """The report that the command line asks for, and what it was made of."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    detector, held_out, trained_on, params = load_calibrated(options.models, options.features)
     if options.data is None:
         intensity = options.intensity or (FIELD_ERROR_INTENSITY if options.drift_type in FIELD_ERRORS else INTENSITY)
         source = Source("simulation", options.drift_type, intensity)
@@ -89,9 +107,9 @@ def check(options: argparse.Namespace) -> tuple[Report, Reference, Scored]:
     else:
         source = Source("file", os.fsencode(options.data.name).decode(errors="replace"))
         batch = Batch.of_raw(read_raw(options.data, ANSWERS), load_params().clean.markers)
-    scored = score(batch, classifier, held_out.confidence)
+    scored = score(batch, held_out.classifier, held_out.confidence)
     report = build_report(detector, detector.test(scored), batch, trained_on, source, created)
-    return report, reference, scored
+    return report, detector.reference, scored
 
 
 def _check_features(folder: Path, train: Matrix, reference: Reference) -> None:

@@ -151,14 +151,15 @@ def false_alarm_rates(detector: Detector, held_out: HeldOut, params: CalibratePa
     """
     sizes = [size for size in params.sizes if size <= len(held_out.batch)]
     in_processes = Parallel(n_jobs=-1)
-    found = in_processes(delayed(_alarms)(detector, _drawn(held_out.scored, size, params)) for size in sizes)
+    found = in_processes(delayed(alarms)(detector, _drawn(held_out.scored, size, params)) for size in sizes)
     return {
-        kind: {str(size): rate(alarms[at]) for size, alarms in zip(sizes, found, strict=True)}
+        kind: {str(size): rate(of_kinds[at]) for size, of_kinds in zip(sizes, found, strict=True)}
         for at, kind in enumerate(KINDS)
     }
 
 
-def _alarms(detector: Detector, batches: Scored) -> tuple[npt.NDArray[np.bool_], ...]:
+def alarms(detector: Detector, batches: Scored) -> tuple[npt.NDArray[np.bool_], ...]:
+    """Which of `batches` alarm, for each of KINDS: shape (batches,)."""
     compared = detector.compare(batches)
     return (
         detector.judge(batches, compared).drift,
@@ -185,10 +186,10 @@ def power(
         changed = SCENARIOS[name](drawn, intensity, Setting(params.scenarios, moments, rng))
         return score(changed, held_out.classifier, held_out.confidence, amount)
 
-    found = Parallel(n_jobs=-1)(delayed(_alarms)(detector, drifted(at, *task)) for at, task in enumerate(tasks))
+    found = Parallel(n_jobs=-1)(delayed(alarms)(detector, drifted(at, *task)) for at, task in enumerate(tasks))
     table: dict[str, dict[str, dict[str, dict[str, float]]]] = {kind: {} for kind in KINDS}
-    for (name, intensity, size), alarms in zip(tasks, found, strict=True):
-        for kind, of_kind in zip(KINDS, alarms, strict=True):
+    for (name, intensity, size), of_kinds in zip(tasks, found, strict=True):
+        for kind, of_kind in zip(KINDS, of_kinds, strict=True):
             by_size = table[kind].setdefault(name, {}).setdefault(f"{intensity:.1f}", {})
             by_size[str(size)] = float(of_kind.mean())
     return table
@@ -237,11 +238,10 @@ def draw(rows: int, size: int, amount: int, rng: np.random.Generator) -> npt.NDA
     return rng.permuted(np.tile(np.arange(rows), (amount, 1)), axis=1)[:, :size]
 
 
-def rate(alarms: npt.NDArray[np.bool_]) -> Interval:
+def rate(alarm: npt.NDArray[np.bool_]) -> Interval:
     """The share of alarms with its exact interval."""
-    found = stats.binomtest(int(alarms.sum()), len(alarms))
-    interval = found.proportion_ci(0.95, method="exact")
-    return Interval(float(alarms.mean()), (round(float(interval.low), 6), round(float(interval.high), 6)), len(alarms))
+    interval = stats.binomtest(int(alarm.sum()), len(alarm)).proportion_ci(0.95, method="exact")
+    return Interval(float(alarm.mean()), (round(float(interval.low), 6), round(float(interval.high), 6)), len(alarm))
 
 
 def _drawn(pool: Scored, size: int, params: CalibrateParams) -> Scored:

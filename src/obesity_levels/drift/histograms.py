@@ -5,8 +5,7 @@ numpy and msgspec only, because the service imports it: it counts what it predic
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -213,22 +212,15 @@ class Cells:
             [_BELOW_ALL, *(range(1, len(column.counts)) if column.edges is None else column.edges)]
             for column in columns
         ]
-        # For one row, in plain Python: numpy's calls would cost more than all the rest.
-        self._plan = [(at, self.starts[at], these) for at, these in enumerate(edges)]
-        # For many: the cell of each upper half of a number; a column (of all but the level) begins every 65,536.
+        # The cell of each upper half of a number; a column (of all but the level) begins every 65,536.
         halves = (np.arange(1 << _LOWER_BITS, dtype=np.uint32) << _LOWER_BITS).view(np.float32)
         self._table = np.concatenate(
-            [start + np.searchsorted(np.array(e, np.float32), halves, side="right") for _, start, e in self._plan[:-1]]
+            [
+                start + np.searchsorted(np.array(these, np.float32), halves, side="right")
+                for start, these in zip(self.starts, edges[:-1], strict=False)
+            ]
         ).astype(np.int16)
         self._columns = np.arange(len(columns) - 1) << _LOWER_BITS
-
-    def add_row(
-        self, counts: MutableSequence[int] | memoryview[int], start: int, row: Sequence[float], level: int
-    ) -> None:
-        """Count one row of a matrix and the level predicted for it, in `counts` from `start` on."""
-        row = [*row, level]
-        for at, begin, edges in self._plan:
-            counts[start + begin + bisect_right(edges, row[at])] += 1
 
     def count(self, matrix: Matrix, levels: npt.NDArray[np.integer]) -> Counts:
         """Rows of an input matrix, and the levels predicted for them, by cell: shape (total,)."""

@@ -261,19 +261,24 @@ def constant_ratio(name: str, batch: Batch, train: Batch, rule: CausesParams, ma
             and _distance(name, found / known, reference) <= rule.alike
         ):
             return known
-    restored = found / ratio
+    restored = _on_scale(name, found / ratio)
     divided = _distance(name, restored, reference)
     added = _distance(name, found - (np.median(found) - np.median(reference)), reference)
-    spread = restored.std() / reference.std() if reference.std() else math.inf
+    spread = restored.std() / reference.std() if len(restored) and reference.std() else math.inf
     alike = divided <= rule.alike and 1 / rule.spread_within <= spread <= rule.spread_within
     return ratio if alike and divided < added + margin / math.sqrt(len(found)) else None
 
 
 def _distance(name: str, restored: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
-    """Kolmogorov and Smirnov's statistic of values, without those off their scale, which are damaged besides."""
-    low, high = SCALES[name]
-    restored = restored[(restored >= low) & (restored <= high)]
+    """Kolmogorov and Smirnov's statistic of values, without those off their scale."""
+    restored = _on_scale(name, restored)
     return float(kolmogorov_smirnov(reference, restored[None, :])[0][0]) if len(restored) else math.inf
+
+
+def _on_scale(name: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Without those off their scale: with the right unit they would be there, so they are damaged besides."""
+    low, high = SCALES[name]
+    return values[(values >= low) & (values <= high)]
 
 
 _ADVICE: dict[str, str] = {

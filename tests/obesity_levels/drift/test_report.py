@@ -121,6 +121,20 @@ def test_a_constant_ratio_is_found(world, fresh, drift_params, ratio):
     assert found == pytest.approx(ratio, rel=0.06)  # the medians of two samples of 600 and 1,500 differ so much
 
 
+def test_a_constant_ratio_is_found_among_numbers_that_are_damaged_besides(world, drift_params):
+    """A file has some of them: digits too many, and a sign."""
+
+    def damaged(weights):
+        weights = weights * 1.1
+        weights[:10] *= 100
+        weights[10:15] *= -1
+        return weights
+
+    batch = with_weights(world.held_out.batch, damaged)
+    found = constant_ratio("Weight", batch, world.train, drift_params.detect.causes)
+    assert found == pytest.approx(1.1, rel=0.06)
+
+
 @pytest.mark.parametrize("ratio", [2.204623, 0.157473, 1000])
 def test_a_ratio_that_everybody_knows_is_found_as_such(world, fresh, drift_params, ratio):
     batch = with_weights(fresh, lambda weights: weights * ratio)

@@ -1,0 +1,79 @@
+"""Whether a model is good enough: the conditions of params.yaml against what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from obesity_levels.params import GateParams
+
+
+class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A limit, what was measured (None: nothing was, and the condition does not hold), and whether it holds."""
+
+    measured: float | None
+    holds: bool
+    at_least: float | None = None
+    at_most: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def missed_by(self) -> float | None:
+        """How far over or under its limit it is; None where it holds, or where nothing was measured."""
+        limit = self.at_least if self.at_least is not None else self.at_most
+        return None if self.holds or self.measured is None or limit is None else abs(self.measured - limit)
+
+    @property
+    def allowance(self) -> str:
+        """Why it holds all the same where what was measured is over its limit; else nothing."""
+        if self.holds and self.measured is not None and self.at_most is not None and self.measured > self.at_most:
+            return ", which its 95 % interval reaches"
+        return ""
+
+    def __str__(self) -> str:
+        limit = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+        if self.measured is None:
+            return f"{limit} is asked, and it was not measured"
+        missed = "" if self.missed_by is None else f", missed by {self.missed_by:.4g}"
+        return f"{self.measured:.4g}, {limit} is asked{missed}{self.allowance}"
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """Of which model, whether every condition holds, and each of them."""
+
+    model_version: str
+    passed: bool
+    conditions: dict[str, Condition]
+
+
+def check_gate(evaluation: dict[str, Any], drift: dict[str, Any], params: GateParams) -> Gate:
+    """The contents of metrics/evaluate.json (its validation rows) and metrics/drift.json against `params`."""
+    validation = evaluation["validation"]
+    recalls = [level["recall"] for level in validation["per_level"].values() if level["recall"] is not None]
+    found = {name: validation[name] for name in ("accuracy", "f1_weighted", "expected_calibration_error")}
+    found["worst_level_recall"] = min(recalls, default=None)
+    conditions = {}
+    for name, limit in msgspec.structs.asdict(params.at_least).items():
+        measured = found[name]
+        conditions[name] = Condition(measured, measured is not None and measured >= limit, at_least=limit)
+    limit = params.at_most.expected_calibration_error
+    error = found["expected_calibration_error"]
+    conditions["expected_calibration_error"] = Condition(error, error is not None and error <= limit, at_most=limit)
+    conditions["drift_false_alarm_rate"] = _false_alarms(drift, params.at_most.drift_false_alarm_rate)
+    passed = all(condition.holds for condition in conditions.values())
+    return Gate(evaluation["model_version"], passed, conditions)
+
+
+def _false_alarms(drift: dict[str, Any], limit: float) -> Condition:
+    """The highest rate of any kind and size of batch: it holds while its 95 % interval reaches down to `limit`."""
+    measured = [
+        (rate["rate"], tuple(rate["interval"]))
+        for kind, rates in drift["calibration"].items()
+        if kind.startswith("false_alarm_rate")
+        for rate in rates.values()
+    ]
+    if not measured:  # too few rows to draw batches from
+        return Condition(None, False, at_most=limit)
+    rate, interval = max(measured)
+    return Condition(rate, interval[0] <= limit, at_most=limit, interval=interval)

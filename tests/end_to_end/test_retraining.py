@@ -1,0 +1,95 @@
+import json
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from obesity_levels.retraining import main
+from obesity_levels.simulation import draw_people
+
+NAMED = re.compile(r"the experiment (retrain-\w+) ")
+
+
+@pytest.fixture
+def rows(population) -> pd.DataFrame:
+    return draw_people(population, 400, np.random.default_rng(5))
+
+
+@pytest.fixture
+def retraining(clone, monkeypatch, capfd):
+    """The command in the clone: its exit status, and what it and the DVC that it starts print."""
+    monkeypatch.chdir(clone.path)
+    for name, value in clone.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(rows: pd.DataFrame, status: int = 0) -> str:
+        rows.to_csv("new.csv", index=False)
+        capfd.readouterr()
+        assert main(["new.csv"]) == status
+        said = capfd.readouterr()
+        assert status == 0 or "Traceback" not in said.err
+        return said.out + said.err
+
+    return run
+
+
+def test_rows_that_have_not_drifted_train_nothing(clone, retraining, rows):
+    assert "new.csv has not drifted: nothing was trained" in retraining(rows)
+    assert clone.run("dvc", "exp", "list").stdout.strip() == ""
+
+
+def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_commands_apply_or_undo(
+    clone, retraining, rows
+):
+    """One long test, because the experiment takes its time."""
+    drifted = rows.assign(Age=rows["Age"] + 25)
+    said = retraining(drifted)
+    assert "new.csv has drifted: the experiment retrain-" in said
+    (name,) = NAMED.findall(said)
+    assert clone.changed_files() == ["?? new.csv"]
+
+    # How it meets the gate is said, condition by condition.
+    (revision,) = re.findall(r"(\w{7}) \[" + name, clone.run("dvc", "exp", "list").stdout)
+    gate = json.loads(clone.run("git", "show", f"{revision}:metrics/gate.json").stdout)
+    told = re.findall(r"^  (holds|FAILS)  (\w+): ", said, re.MULTILINE)
+    assert told == [("holds" if found["holds"] else "FAILS", key) for key, found in gate["conditions"].items()]
+    assert ("It meets the gate" in said) == gate["passed"] == all(verdict == "holds" for verdict, _ in told)
+
+    again = retraining(drifted)
+    assert NAMED.findall(again) == [name]
+    assert "is there already, made before" in again
+    assert "Running stage" not in again
+
+    # Applied, as printed, it can be committed and published.
+    for command in re.findall(r"dvc exp apply retrain-\S+|dvc add \S+|git add .*", said):
+        clone.run(*command.split())
+    clone.run("git", "commit", "--quiet", "--message", "New rows")
+    assert clone.changed_files() == []
+    assert "source: new.csv" in (clone.path / "params.yaml").read_text()
+    assert "Running stage" not in clone.run("dvc", "repro").stdout
+    published = clone.run(sys.executable, "-m", "obesity_levels.publishing", "publish").stdout
+    assert "is version 1 of obesity-levels, the challenger" in published
+    promoted = clone.run(sys.executable, "-m", "obesity_levels.publishing", "promote", check=False)
+    assert "does not meet the gate" in promoted.stderr  # and not: commit first
+
+    clone.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+    clone.run(*re.search(r"Undo it: +(.*?)  ", said)[1].split())
+    assert clone.run("dvc", "exp", "list").stdout.strip() == ""
+
+
+def test_a_retraining_that_fails_leaves_the_workspace_as_it_is_and_nobody_is_told_to_undo_anything(
+    clone, retraining, rows
+):
+    drifted = rows[rows["NObeyesdad"] != "Obesity_Type_I"].assign(Age=rows["Age"] + 25)
+    clone.edit("README.md", {"# ": "# mine: "})
+    said = retraining(drifted, status=1)
+    assert "Obesity_Type_I" in said
+    assert "git checkout" not in said
+    assert clone.changed_files() == [" M README.md", "?? new.csv"]
+
+
+def test_too_few_rows_and_rows_without_labels_are_said_to_be(retraining, rows):
+    retraining(rows[:20], status=4)
+    assert "has no column 'NObeyesdad'" in retraining(rows.drop(columns="NObeyesdad"), status=1)
