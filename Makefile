@@ -1,6 +1,7 @@
 # Thin aliases; each does what its commands say. `make help` lists them.
 VENV := .venv
 SERVICE_VENV := service/.venv
+DEPLOY_VENV := deploy/.venv
 # found before .venv is put first on the path
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -92,6 +93,12 @@ $(SERVICE_VENV)/ready: $(VENV)/ready service/requirements.lock service/assets.lo
 	VIRTUAL_ENV=$(SERVICE_VENV) uv pip install --quiet --require-hashes --no-deps -r service/assets.lock
 	@touch $@
 
+# What checks and loads the service from outside.
+$(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
+	$(VENV)/bin/python -m venv --clear --without-pip $(DEPLOY_VENV)
+	VIRTUAL_ENV=$(DEPLOY_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/requirements.lock
+	@touch $@
+
 # File by file in their order: the longest, end_to_end, come first, so that no core waits for another in the end.
 test: setup ## the whole test suite (COVERAGE=1: and fail below the bar)
 	pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
@@ -108,4 +115,5 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy
 requirements: setup ## lock the dependencies of pyproject.toml anew
 	$(LOCK) --upgrade --extra dev --group service pyproject.toml --output-file requirements.lock
 	$(LOCK) --group service --constraint requirements.lock --output-file service/requirements.lock
+	$(LOCK) --upgrade --group operations --output-file deploy/requirements.lock
 	$(LOCK) --upgrade --group service-assets --no-deps --output-file service/assets.lock
