@@ -15,6 +15,7 @@ from service.contract import ModelInfo, Predictions
 from service.model import load_model
 from service.monitor import Monitor
 from service.settings import load_settings
+from service.shadow import Shadow
 
 from obesity_levels.schema import QUESTIONS, Patient
 
@@ -26,9 +27,14 @@ class Echo:
         self.version = info.version
         self.info = info
         self.monitor: Monitor | None = None
+        self.shadow: Shadow | None = None
         self._answer = answer
 
     def predict(self, patients: Sequence[Patient]) -> Predictions:
+        """The constant."""
+        return self._answer
+
+    async def predict_together(self, patients: Sequence[Patient]) -> Predictions:
         """The constant."""
         return self._answer
 

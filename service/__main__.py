@@ -38,6 +38,7 @@ def main() -> None:
                 serve(settings, "service.worker:create_worker")
             else:
                 model.watch(settings.drift_window, shared=None)
+                model.shadow_with(settings.shadow_model_dir, settings.shadow_share, shared=None)
                 serve(settings, create_app(settings, model))
     except ObesityLevelsError as error:
         print(f"error: {error}", file=sys.stderr)

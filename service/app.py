@@ -21,6 +21,7 @@ from litestar.types import ASGIApp
 
 from obesity_levels.schema import Patient
 from service import observation
+from service.admission import Admission
 from service.bodies import SMALL, Bodies
 from service.contract import About, DriftStatus, Health, ModelInfo, Predictions, request_decoder
 from service.docs import DESCRIPTION, docs_routes, openapi_document
@@ -28,6 +29,7 @@ from service.monitor import Monitor
 from service.observation import ROWS, Lifecycle, Observed
 from service.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, Problem, ProblemDocument
 from service.settings import Settings
+from service.shadow import Shadow
 
 # Once the service closes, for bodies that are still on their way: less than the server then waits for their answers.
 _LAST_SECONDS_FOR_A_BODY = 5.0
@@ -39,8 +41,11 @@ class Predictor(Protocol):
     version: str
     info: ModelInfo
     monitor: Monitor | None
+    shadow: Shadow | None
 
     def predict(self, patients: Sequence[Patient]) -> Predictions: ...
+
+    async def predict_together(self, patients: Sequence[Patient]) -> Predictions: ...
 
 
 @dataclass
@@ -67,15 +72,19 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
     """The application that answers with `model`, which is loaded and verified."""
     decode = request_decoder(settings.max_patients)
     encode = msgspec.json.Encoder().encode
+    admission = Admission(settings.max_in_flight)
     bodies = Bodies(settings.max_body_bytes, settings.body_seconds)
     # One thread, so that the event loop never waits for the interpreter behind several.
     scoring = ThreadPoolExecutor(1, "scoring")
     lifecycle = Lifecycle()
-    monitor = model.monitor
-    drift_metrics = [] if monitor is None else [monitor.registry()]
+    monitor, shadow = model.monitor, model.shadow
+    # What these count is of all workers already.
+    own_metrics = [observation.registry_of(collector) for collector in (monitor, shadow) if collector is not None]
 
-    def answer(body: bytes) -> tuple[bytes, int]:
-        predictions = model.predict(decode(body).patients)
+    def large(body: bytes) -> tuple[bytes, int]:
+        return encoded(model.predict(decode(body).patients))
+
+    def encoded(predictions: Predictions) -> tuple[bytes, int]:
         observation.count_predictions(predictions.predictions)
         return encode(predictions), len(predictions.predictions)
 
@@ -94,7 +103,7 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
                 413: "The body is too large",
                 415: "The body is not said to be JSON",
                 422: "The body is JSON, but not such a request: the first wrong field is named",
-                503: "Too many large requests are being answered: try again after Retry-After seconds",
+                503: "Too many requests are being answered: try again after Retry-After seconds",
             }
         ),
     )
@@ -106,12 +115,14 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         """
         _check_media_type(request)
         body = await bodies.read(request)
+        admission.answering += 1
         try:
             if len(body.content) <= SMALL:
-                content, rows = answer(body.content)
+                content, rows = encoded(await model.predict_together(decode(body.content).patients))
             else:
-                content, rows = await asyncio.get_running_loop().run_in_executor(scoring, answer, body.content)
+                content, rows = await asyncio.get_running_loop().run_in_executor(scoring, large, body.content)
         finally:
+            admission.answering -= 1
             await bodies.release(body.reserved)
         request.scope[ROWS] = rows  # type: ignore[literal-required]
         # The annotation is for the contract; this is the same, encoded.
@@ -141,7 +152,7 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
     @get("/model-info", **_operation("model_info", "The model", "model"))
     def model_info() -> ModelInfo:
         """What is served, what it was made of, and what was measured of it."""
-        return model.info
+        return model.info if shadow is None else msgspec.structs.replace(model.info, challenger=shadow.status())
 
     @get("/", **_operation("about", "What this is", "model"))
     def about() -> About:
@@ -168,7 +179,7 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
     @get("/metrics", **_operation("metrics", "Metrics for Prometheus", "health"), media_type=MediaType.TEXT)
     def metrics() -> Response[str]:
         """Metrics in the text format of Prometheus, of all workers together."""
-        content, media_type = observation.exposition(*drift_metrics)
+        content, media_type = observation.exposition(*own_metrics)
         return Response(content, media_type=media_type)  # type: ignore[arg-type]
 
     handlers = [predict, health, ready, live, model_info, drift, about, metrics]
@@ -194,6 +205,8 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         observation.MODEL.labels(model.version).set(1)
         yield
         scoring.shutdown(wait=False)
+        if shadow is not None:
+            shadow.close()
 
     app = Litestar(
         [*handlers, *docs_routes(functools.cache(lambda: openapi_document(handlers, settings.max_patients)))],
@@ -203,7 +216,7 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         logging_config=None,
         request_max_body_size=settings.max_body_bytes,
     )
-    return Observed(app, lifecycle)
+    return Observed(admission.before(app), lifecycle)
 
 
 def _check_media_type(request: Request[Any, Any, Any]) -> None:

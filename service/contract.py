@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -69,6 +69,27 @@ class Feature(msgspec.Struct):
     categories: tuple[str, ...] | None
 
 
+class ShadowStatus(msgspec.Struct):
+    """A second model that is shown a share of what is asked, and how its answers compare; none of them is given."""
+
+    version: Annotated[str | None, Meta(description="Of the challenger; null where it has no manifest")]
+    status: Annotated[Literal["loading", "shadowing", "unavailable"], Meta(description="Of this worker's challenger")]
+    share: Annotated[float, Meta(description="Of the rows, that it is shown")]
+    rows: Annotated[int, Meta(description="That both have predicted, of all workers")]
+    failed: Annotated[int, Meta(description="Rows that the challenger could not predict")]
+    waiting: Annotated[int, Meta(description="Rows sent to it and not answered yet, or never if it has ended")]
+    dropped: Annotated[int, Meta(description="Rows that it was not shown, because it did not keep up or has ended")]
+    agreement: Annotated[float | None, Meta(description="Share of the rows for which both say the same level")]
+    distance: Annotated[
+        float | None,
+        Meta(description="Total variation distance of the levels' shares: 0 if they are equal, 1 if they share none"),
+    ]
+    levels: Annotated[
+        dict[str, dict[str, float]],
+        Meta(description="Share of the rows by level, of champion and challenger; empty before the first row"),
+    ]
+
+
 class ModelInfo(msgspec.Struct):
     """What is served, what it was made of, and what was measured of it."""
 
@@ -87,6 +108,7 @@ class ModelInfo(msgspec.Struct):
     ]
     libraries: Annotated[dict[str, str], Meta(description="Versions of the libraries that made it")]
     git_revision: Annotated[str | None, Meta(description="Of the build, where known")]
+    challenger: Annotated[ShadowStatus | None, Meta(description="Null where no second model is shadowing")] = None
 
 
 class DriftColumn(msgspec.Struct):

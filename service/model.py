@@ -20,6 +20,8 @@ from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 from obesity_levels.scoring import CLASSIFIER, MANIFEST, Classifier, load_classifier, most_probable
 from service.contract import Data, Feature, LevelProbabilities, ModelInfo, Predictions
 from service.monitor import Monitor
+from service.shadow import Shadow
+from service.together import Together
 
 EVALUATION = "evaluate.json"
 LOCK = "dvc.lock"
@@ -44,11 +46,18 @@ class Model:
         self.info = _info(classifier, evaluation, git_revision)
         self.reference = reference
         self.monitor: Monitor | None = None
+        self.shadow: Shadow | None = None
+        self.predict_together = Together(self.predict).predict
 
     def watch(self, window: int, shared: Path | None) -> None:
         """From now on count what is predicted, over a window of rows (0: do not), if there is a reference for it."""
         if self.reference is not None and window:
             self.monitor = Monitor(self.reference, window, shared)
+
+    def shadow_with(self, directory: Path | None, share: float, shared: Path | None) -> None:
+        """From now on show a share of what is predicted to the model in `directory`, if there is one."""
+        if directory is not None:
+            self.shadow = Shadow(directory, share, shared)
 
     def predict(self, patients: Sequence[Patient]) -> Predictions:
         """The most probable level and the probability of every level, of each patient, in their order."""
@@ -57,8 +66,11 @@ class Model:
         levels = most_probable(probabilities)
         if self.monitor is not None:
             self.monitor.observe(matrix, levels)
+        places = levels.tolist()
+        if self.shadow is not None:
+            self.shadow.observe(patients, places)
         return Predictions(
-            predictions=[LEVELS[level] for level in levels.tolist()],
+            predictions=[LEVELS[level] for level in places],
             probabilities=[LevelProbabilities(*row) for row in probabilities.tolist()],
             model_version=self.version,
         )

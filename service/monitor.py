@@ -6,7 +6,6 @@ their metrics.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import mmap
 import os
@@ -18,12 +17,12 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, Verdict, judge
 from obesity_levels.features import Matrix
 from service.contract import DriftColumn, DriftStatus
+from service.together import running_loop
 
 Levels = npt.NDArray[np.int64]
 
@@ -81,7 +80,7 @@ class Monitor:
         Those of small requests are counted together, milliseconds later: between requests the caches forget the
         counting, and that costs more than the counting.
         """
-        if len(matrix) < _FEWEST_PUBLISHED and (loop := _running_loop()):
+        if len(matrix) < _FEWEST_PUBLISHED and (loop := running_loop()):
             self._answered.append((matrix, levels))
             self._answered_rows += len(matrix)
             if self._waiting_rows + self._answered_rows >= _FEWEST_PUBLISHED:
@@ -171,12 +170,6 @@ class Monitor:
                     psi.add_metric([column.name], round(column.psi, _DIGITS))
         yield psi
 
-    def registry(self) -> CollectorRegistry:
-        """A registry of these metrics alone: they are of all workers already."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        return registry
-
     def _publish(self, found: Counts, rows: int) -> None:
         """Add counts of `rows` to the block that is filled now; the oldest blocks are forgotten for them."""
         counts = self._counts
@@ -195,14 +188,6 @@ class Monitor:
     def _empty(self, slot: int) -> None:
         self._counts[_ROWS + slot] = 0
         self._blocks[slot] = 0
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop of this thread: large requests are predicted on one that has none."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class _SharedLock:

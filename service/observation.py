@@ -28,6 +28,7 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.registry import Collector
 
 from obesity_levels.schema import LEVELS
 from service.problems import REQUEST_ID
@@ -67,6 +68,13 @@ def count_predictions(levels: Sequence[str]) -> None:
     for level, child in _predicted.items():
         if count := levels.count(level):
             child.inc(count)
+
+
+def registry_of(collector: Collector) -> CollectorRegistry:
+    """A registry of one collector alone."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
 
 
 def exposition(*others: CollectorRegistry) -> tuple[bytes, str]:

@@ -50,7 +50,8 @@ class Problem(Exception):  # noqa: N818 – the term of RFC 9457
         self.headers = headers or {}
 
 
-def _document(status: int, detail: str, path: str | None = None) -> ProblemDocument:
+def problem_document(status: int, detail: str, path: str | None = None) -> ProblemDocument:
+    """What is said of a problem: `detail` begins with the path of the wrong field, if there is one."""
     # The names of RFC 9110, which are Python's from 3.13 on.
     title = {413: "Content Too Large", 422: "Unprocessable Content"}.get(status) or HTTPStatus(status).phrase
     return ProblemDocument(
@@ -63,7 +64,7 @@ def _response(content: ProblemDocument, headers: dict[str, str]) -> Response[Pro
 
 
 def _from_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[ProblemDocument]:
-    return _response(_document(problem.status, problem.detail, problem.path), problem.headers)
+    return _response(problem_document(problem.status, problem.detail, problem.path), problem.headers)
 
 
 _SAID = {
@@ -76,14 +77,14 @@ def _from_http_exception(request: Request[Any, Any, Any], error: HTTPException) 
     if error.status_code >= 500:
         return _from_bug(request, error)
     detail = _SAID.get(error.status_code) or HTTPStatus(error.status_code).phrase
-    return _response(_document(error.status_code, detail), error.headers or {})
+    return _response(problem_document(error.status_code, detail), error.headers or {})
 
 
 def _from_bug(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDocument]:
     """What nobody foresaw. Its message may hold a value that was sent, so only its kind and place are logged."""
     said = {"request_id": request.scope.get(REQUEST_ID), "trace": traceback.format_tb(error.__traceback__)}
     logger.error("unforeseen %s", type(error).__name__, extra=said)
-    return _response(_document(500, "an error of the service: its log says where, by the request id"), {})
+    return _response(problem_document(500, "an error of the service: its log says where, by the request id"), {})
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {Problem: _from_problem, HTTPException: _from_http_exception, Exception: _from_bug}

@@ -30,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     body_seconds: Annotated[
         float, Meta(gt=0, le=600, description="the longest wait for a body in seconds, up to 600")
     ] = 10.0
+    max_in_flight: Annotated[
+        int,
+        Meta(ge=1, description="the most POST /predict that are answered at a time; more get 503, 1 or more"),
+    ] = 256
     drain_seconds: Annotated[
         float, Meta(ge=0, le=60, description="the seconds to answer on, not ready, after SIGTERM, 0 to 60")
     ] = 1.0
@@ -41,6 +45,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
             description="the rows over which drift is judged, 500 to 10000000 (fewer are 500), or 0: not at all",
         ),
     ] = 10_000
+    shadow_model_dir: Annotated[
+        Path | None, Meta(description="the folder of a second model, which is shown what is asked, or empty: none")
+    ] = None
+    shadow_share: Annotated[float, Meta(ge=0, le=1, description="the share of the rows that it is shown, 0 to 1")] = 1.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning (no line for a request) or error"),

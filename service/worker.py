@@ -25,6 +25,7 @@ def create_worker() -> ASGIApp:
         settings = load_settings(os.environ)
         model = load_model(settings.model_dir, settings.git_revision)
         model.watch(settings.drift_window, shared_folder())
+        model.shadow_with(settings.shadow_model_dir, settings.shadow_share, shared_folder())
         return create_app(settings, model)
     except ObesityLevelsError as error:
         print(f"error: {error}", file=sys.stderr)

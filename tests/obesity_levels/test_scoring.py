@@ -7,44 +7,16 @@ import sys
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from tests.artifacts import constant_onnx, write_artifact
 
 from obesity_levels.errors import ArtifactError
-from obesity_levels.features import MISSING, PROFILES
 from obesity_levels.schema import LEVELS
 from obesity_levels.scoring import CLASSIFIER, MANIFEST, load_classifier, most_probable
 
 
-def tiny_onnx() -> bytes:
-    """A real model: seven equal probabilities whatever the input."""
-    columns = len(PROFILES["full"])
-    weights = helper.make_tensor("weights", TensorProto.FLOAT, [columns, 7], [0.0] * (columns * 7))
-    graph = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["features", "weights"], ["scores"]),
-            helper.make_node("Softmax", ["scores"], ["p"]),
-        ],
-        "tiny",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, columns])],
-        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, 7])],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    return model.SerializeToString()
-
-
 @pytest.fixture
 def artifact(tmp_path):
-    onnx = tiny_onnx()
-    (tmp_path / CLASSIFIER).write_bytes(onnx)
-    manifest = {
-        **{"format": 1, "model": "random_forest", "sha256": hashlib.sha256(onnx).hexdigest(), "profile": "full"},
-        **{"features": list(PROFILES["full"]), "missing": MISSING, "levels": list(LEVELS), "rows": {"train": 1}},
-        **{"data": {"simulated": True, "source": "population.yaml", "md5": ""}, "params": {}, "libraries": {}},
-        "search": {"folds": 5, "chosen": {}, "candidates": []},
-    }
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
-    return tmp_path
+    return write_artifact(tmp_path, constant_onnx())
 
 
 def change_manifest(artifact, **changed):
@@ -63,7 +35,7 @@ def test_of_levels_with_equal_probability_the_less_severe_is_predicted():
 
 
 def test_the_version_is_the_beginning_of_the_sha256(artifact):
-    assert load_classifier(artifact).manifest.version == hashlib.sha256(tiny_onnx()).hexdigest()[:12]
+    assert load_classifier(artifact).manifest.version == hashlib.sha256(constant_onnx()).hexdigest()[:12]
 
 
 @pytest.mark.parametrize("name", [CLASSIFIER, MANIFEST])
@@ -77,7 +49,7 @@ def test_a_missing_file_is_named(artifact, name):
     "damage", [lambda b: b[:-1], lambda b: b + b"x", lambda b: b"", lambda b: b[:-9] + b"?" + b[-8:]]
 )
 def test_a_truncated_or_altered_classifier_is_refused(artifact, damage):
-    (artifact / CLASSIFIER).write_bytes(damage(tiny_onnx()))
+    (artifact / CLASSIFIER).write_bytes(damage(constant_onnx()))
     with pytest.raises(ArtifactError, match=r"classifier.onnx is truncated or altered"):
         load_classifier(artifact)
 

@@ -1,0 +1,28 @@
+"""`python -m service.healthcheck`: exit status 0 if the service in this container is ready. There is no curl in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from http.client import HTTPConnection, HTTPException
+
+_SECONDS = 2.0
+
+
+def main() -> None:
+    """Ask GET /health/ready, where HOST and PORT say that the service listens."""
+    host = os.environ.get("HOST") or "127.0.0.1"
+    if host in ("0.0.0.0", "::"):  # every address, so this one too
+        host = "127.0.0.1"
+    try:
+        connection = HTTPConnection(host, int(os.environ.get("PORT") or 8000), timeout=_SECONDS)
+        connection.request("GET", "/health/ready")
+        status = connection.getresponse().status
+    except (OSError, HTTPException, ValueError) as error:
+        sys.exit(f"not reached: {error}")
+    if status != 200:
+        sys.exit(f"not ready: {status}")
+
+
+if __name__ == "__main__":
+    main()

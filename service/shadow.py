@@ -1,0 +1,174 @@
+"""Champion and challenger side by side: a share of what is asked is shown to a second model, whose answers are compared
+and never given.
+
+The challenger is a process of its own (`service.challenger`). Rows are sent to it without waiting: where it does not
+keep up they are dropped, and counted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec.structs import astuple
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from obesity_levels.errors import ArtifactError
+from obesity_levels.schema import LEVELS, Patient
+from obesity_levels.scoring import MANIFEST, load_manifest
+from service.challenger import CHALLENGER, CHAMPION, COUNTERS, LARGEST_MESSAGE, Counter, Rows, State
+from service.contract import ShadowStatus
+from service.together import running_loop
+
+# Rows of small requests wait until they are so many, or so many seconds, and are sent together.
+_ROWS_AT_ONCE = 50
+_SECONDS_TOGETHER = 0.05
+# Of a large request, per message: below LARGEST_MESSAGE, whose rows take some 100 bytes each.
+_ROWS_OF_MESSAGE = 1000
+_DIGITS = 4
+_SECONDS_TO_END = 1.0
+
+_SAID: dict[State, Literal["loading", "shadowing", "unavailable"]] = {
+    State.LOADING: "loading",
+    State.SHADOWING: "shadowing",
+    State.UNAVAILABLE: "unavailable",
+}
+
+
+class Shadow:
+    """A challenger from the model in `directory`, which is shown `share` of the rows.
+
+    `shared` is a folder in which several workers add up what their challengers found. Whatever is wrong with the model
+    is said in the log, and in `status`; nothing is raised.
+    """
+
+    def __init__(self, directory: Path, share: float, shared: Path | None = None) -> None:
+        self._share = share
+        self._shared = shared
+        self._version = _version(directory)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._waiting: list[tuple[int, Patient]] = []
+        self._chance = random.Random()
+        if shared is None:
+            memory = os.memfd_create("challenger")
+        else:
+            memory = os.open(shared / f"challenger_{os.getpid()}.counts", os.O_RDWR | os.O_CREAT, 0o600)
+        os.ftruncate(memory, COUNTERS * 8)
+        self._counters = memoryview(mmap.mmap(memory, COUNTERS * 8)).cast("q")
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        with theirs:
+            command = [sys.executable, "-m", "service.challenger", str(directory), str(theirs.fileno()), str(memory)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), memory))
+        os.close(memory)
+
+    def observe(self, patients: Sequence[Patient], levels: Sequence[int]) -> None:
+        """Show `patients`, for whom the champion said `levels`, to the challenger, milliseconds later."""
+        if self._share < 1:
+            chosen = [pair for pair in zip(levels, patients, strict=True) if self._chance.random() < self._share]
+        else:
+            chosen = list(zip(levels, patients, strict=True))
+        if len(chosen) < _ROWS_AT_ONCE and (loop := running_loop()):
+            self._waiting += chosen
+            if len(self._waiting) >= _ROWS_AT_ONCE:
+                self._send_waiting()
+            elif chosen and len(self._waiting) == len(chosen):
+                loop.call_later(_SECONDS_TOGETHER, self._send_waiting)
+            return
+        for begin in range(0, len(chosen), _ROWS_OF_MESSAGE):
+            self._send(chosen[begin : begin + _ROWS_OF_MESSAGE])
+
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._send(waiting)
+
+    def _send(self, pairs: list[tuple[int, Patient]]) -> None:
+        message = self._encode(Rows([level for level, _ in pairs], [astuple(patient) for _, patient in pairs]))
+        try:
+            if len(message) > LARGEST_MESSAGE:
+                raise BlockingIOError
+            self._socket.send(message)
+            self._counters[Counter.SENT] += len(pairs)
+        except OSError:  # it has not taken the ones before yet, or has ended
+            self._counters[Counter.DROPPED] += len(pairs)
+
+    def _state(self) -> State:
+        return State(self._counters[Counter.STATE]) if self._process.poll() is None else State.UNAVAILABLE
+
+    def _totals(self) -> list[int]:
+        """The counters of all workers together, also of those that have ended; the state is of no use there."""
+        if self._shared is None:
+            return self._counters.tolist()
+        files = [memoryview(path.read_bytes()).cast("q") for path in self._shared.glob("challenger_*.counts")]
+        return [sum(column) for column in zip(*files, strict=True)]
+
+    def status(self) -> ShadowStatus:
+        """What GET /model-info says of the challenger."""
+        totals = self._totals()
+        compared = totals[Counter.AGREED] + totals[Counter.DIFFERED]
+        shares = {
+            of: {level: round(totals[at + place] / compared, _DIGITS) for place, level in enumerate(LEVELS)}
+            for of, at in (("champion", CHAMPION), ("challenger", CHALLENGER))
+            if compared
+        }
+        return ShadowStatus(
+            version=self._version,
+            status=_SAID[self._state()],
+            share=self._share,
+            rows=compared,
+            failed=totals[Counter.FAILED],
+            waiting=totals[Counter.SENT] - compared - totals[Counter.FAILED],
+            dropped=totals[Counter.DROPPED],
+            agreement=round(totals[Counter.AGREED] / compared, _DIGITS) if compared else None,
+            distance=round(
+                sum(abs(shares["champion"][level] - shares["challenger"][level]) for level in LEVELS) / 2, _DIGITS
+            )
+            if compared
+            else None,
+            levels=shares,
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        """The same for Prometheus, as prometheus-client asks for it."""
+        totals = self._totals()
+        up = GaugeMetricFamily("obesity_shadow_up", "1 while the challenger is shown what is asked", labels=["version"])
+        up.add_metric([self._version or "unknown"], float(self._state() is State.SHADOWING))
+        yield up
+        rows = CounterMetricFamily(
+            "obesity_shadow_rows", "Rows shown to the challenger, by how its answer compares", labels=["result"]
+        )
+        for counter in (Counter.AGREED, Counter.DIFFERED, Counter.FAILED, Counter.DROPPED):
+            rows.add_metric([counter.name.lower()], totals[counter])
+        yield rows
+        levels = CounterMetricFamily(
+            "obesity_shadow_predictions", "Rows that both have predicted, by level", labels=["model", "level"]
+        )
+        for model, at in (("champion", CHAMPION), ("challenger", CHALLENGER)):
+            for place, level in enumerate(LEVELS):
+                levels.add_metric([model, level], totals[at + place])
+        yield levels
+
+    def close(self) -> None:
+        """End the challenger, which has nothing to finish."""
+        self._socket.close()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _version(directory: Path) -> str | None:
+    try:
+        return load_manifest(directory / MANIFEST).version
+    except ArtifactError:  # said by the challenger itself
+        return None

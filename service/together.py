@@ -1,0 +1,57 @@
+"""Small requests that come at the same time are scored together: a call of the model between requests costs as much for
+ten rows as for one, because its code and its trees are no longer in the processor's caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from obesity_levels.schema import Patient
+from service.contract import Predictions
+
+# More are not scored without a look at what else there is to do.
+_MOST_ROWS = 100
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.patients: list[Patient] = []
+        self.answer: Predictions | Exception | None = None
+
+
+class Together:
+    """Scores with `predict` what is asked within one turn of the event loop. It waits for nothing but that turn."""
+
+    def __init__(self, predict: Callable[[Sequence[Patient]], Predictions]) -> None:
+        self._predict = predict
+        self._open = _Batch()
+
+    async def predict(self, patients: Sequence[Patient]) -> Predictions:
+        """What `predict` says of these patients. Raises what it raises, to all that were scored together."""
+        batch = self._open
+        first = len(batch.patients)
+        batch.patients += patients
+        if len(batch.patients) >= _MOST_ROWS:
+            self._open = _Batch()
+        await asyncio.sleep(0)
+        if batch.answer is None:  # the first of them that goes on does it for all
+            if batch is self._open:
+                self._open = _Batch()
+            try:
+                batch.answer = self._predict(batch.patients)
+            except Exception as error:
+                batch.answer = error
+        if isinstance(batch.answer, Exception):
+            raise batch.answer
+        part = slice(first, first + len(patients))
+        answer = batch.answer
+        return Predictions(answer.predictions[part], answer.probabilities[part], answer.model_version)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread: large requests are predicted on one that has none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

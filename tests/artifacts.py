@@ -1,0 +1,57 @@
+"""Small artifacts that are real: ONNX graphs that do what a test needs, with a manifest."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from obesity_levels.features import MISSING, PROFILES
+from obesity_levels.schema import LEVELS
+from obesity_levels.scoring import CLASSIFIER, MANIFEST
+
+COLUMNS = len(PROFILES["full"])
+
+
+def onnx_model(nodes: list[NodeProto], **constants: np.ndarray) -> bytes:
+    """A graph from `features`, float32 (rows, 17), to `p`, float32 (rows, 7)."""
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, COLUMNS])],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, len(LEVELS)])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    return model.SerializeToString()
+
+
+def constant_onnx(level: int | None = None) -> bytes:
+    """Whatever the input: sure of a level, or all of them equally probable."""
+    bias = np.zeros(len(LEVELS), np.float32)
+    if level is not None:
+        bias[level] = 50
+    return onnx_model(
+        [
+            helper.make_node("MatMul", ["features", "weights"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "bias"], ["scores"]),
+            helper.make_node("Softmax", ["scores"], ["p"]),
+        ],
+        weights=np.zeros((COLUMNS, len(LEVELS)), np.float32),
+        bias=bias,
+    )
+
+
+def write_artifact(folder: Path, onnx: bytes) -> Path:
+    """`folder` with the classifier and a manifest of it."""
+    folder.mkdir(exist_ok=True)
+    (folder / CLASSIFIER).write_bytes(onnx)
+    manifest = {
+        **{"format": 1, "model": "random_forest", "sha256": hashlib.sha256(onnx).hexdigest(), "profile": "full"},
+        **{"features": list(PROFILES["full"]), "missing": MISSING, "levels": list(LEVELS), "rows": {"train": 1}},
+        **{"data": {"simulated": True, "source": "population.yaml", "md5": ""}, "params": {}, "libraries": {}},
+        "search": {"folds": 5, "chosen": {}, "candidates": []},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder

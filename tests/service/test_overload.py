@@ -1,0 +1,115 @@
+"""Over capacity, and many requests at a time."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from contextlib import ExitStack
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service.model import load_model
+from service.together import Together
+
+from obesity_levels.schema import Patient
+from tests.service.test_connections import answer_of, head
+from tests.serving import PATIENT, running
+from tests.strategies import records
+
+EXAMPLE = msgspec.convert(PATIENT, Patient)
+BODY = json.dumps({"patients": [PATIENT]}).encode()
+MOST = 4
+
+
+@pytest.fixture(scope="module")
+def answers(model_dir, tmp_path_factory):
+    """Of 50 requests that a service finds all at once, and of GET /health among them."""
+    log = tmp_path_factory.mktemp("log") / "log"
+    with running(model_dir, log, MAX_IN_FLIGHT=str(MOST)) as service, ExitStack() as stack:
+        connections = [stack.enter_context(service.connect()) for _ in range(51)]
+        for connection in connections:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer_of(connection)
+        os.kill(service.process.pid, signal.SIGSTOP)
+        for connection in connections[:-1]:
+            connection.sendall(head(len(BODY)) + BODY)
+        connections[-1].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        os.kill(service.process.pid, signal.SIGCONT)
+        yield [answer_of(connection) for connection in connections], service
+
+
+def statuses(answers):
+    return [int(re.match(rb"HTTP/1.1 (\d+) ", answer)[1]) for answer in answers]
+
+
+def test_what_is_too_much_is_refused_and_the_rest_is_answered(answers):
+    found = statuses(answers[0][:-1])
+    assert set(found) == {200, 503}
+    assert found.count(200) >= MOST
+
+
+def test_a_refusal_says_when_to_try_again(answers):
+    refused = [answer for answer in answers[0] if answer.startswith(b"HTTP/1.1 503 ")]
+    assert all(b"retry-after: 1\r\n" in answer for answer in refused)
+    assert json.loads(refused[0].partition(b"\r\n\r\n")[2])["status"] == 503
+
+
+def test_health_is_never_refused(answers):
+    assert statuses(answers[0])[-1] == 200
+
+
+def test_after_it_every_request_is_answered(answers):
+    assert [answers[1].predict(PATIENT).status_code for _ in range(20)] == [200] * 20
+
+
+def test_refusals_are_in_the_metrics_of_their_route(answers):
+    refused = statuses(answers[0]).count(503)
+    line = f'http_requests_total{{method="POST",route="/predict",status="503"}} {float(refused)}'
+    assert line in answers[1].client.get("/metrics").text
+
+
+@pytest.fixture(scope="module")
+def model(model_dir):
+    return load_model(model_dir)
+
+
+patients = records().map(lambda record: msgspec.convert(record, Patient, strict=False))
+
+
+@given(st.lists(st.lists(patients, min_size=1, max_size=40), min_size=1, max_size=10))
+def test_requests_scored_together_get_the_answers_that_each_gets_alone(model, requests):
+    async def at_once():
+        together = Together(model.predict)
+        return await asyncio.gather(*map(together.predict, requests))
+
+    assert asyncio.run(at_once()) == [model.predict(request) for request in requests]
+
+
+def test_requests_at_a_time_are_one_call_of_the_model(model):
+    """From a hundred rows on, the next ones are another."""
+    calls = []
+
+    def predict(patients):
+        calls.append(len(patients))
+        return model.predict(patients)
+
+    async def at_once():
+        together = Together(predict)
+        await asyncio.gather(*(together.predict([EXAMPLE] * 30) for _ in range(10)))
+
+    asyncio.run(at_once())
+    assert calls == [120, 120, 60]
+
+
+def test_an_error_of_the_model_reaches_everyone_whose_rows_were_scored(model):
+    def predict(_):
+        raise ArithmeticError("broken")
+
+    async def at_once():
+        together = Together(predict)
+        return await asyncio.gather(*(together.predict([EXAMPLE]) for _ in range(3)), return_exceptions=True)
+
+    assert [str(error) for error in asyncio.run(at_once())] == ["broken"] * 3
