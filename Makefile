@@ -8,8 +8,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # so that an activated environment, or none, makes no difference
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
+# of what is served, for /model-info and the image's labels
+GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
+
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve test lint requirements
+.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs test lint requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,7 +83,7 @@ drift-test-all: setup ## the same for every kind of drift, each with a folder in
 	done
 
 serve: model-is-there $(SERVICE_VENV)/ready ## serve the model on http://localhost:8000
-	@GIT_REVISION=$${GIT_REVISION:-$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)} PYTHONPATH=src exec $(SERVICE_VENV)/bin/python -m service
+	@GIT_REVISION=$(GIT_REVISION) PYTHONPATH=src exec $(SERVICE_VENV)/bin/python -m service
 
 model-is-there:
 	@test -f $${MODEL_DIR:-models}/classifier.onnx \
@@ -93,6 +96,24 @@ $(SERVICE_VENV)/ready: $(VENV)/ready service/requirements.lock service/assets.lo
 	VIRTUAL_ENV=$(SERVICE_VENV) uv pip install --quiet --require-hashes --no-deps -r service/assets.lock
 	@touch $@
 
+# podman takes the same commands: make docker-build DOCKER=podman
+DOCKER ?= docker
+IMAGE := obesity-classifier
+
+docker-build: model-is-there ## make the image obesity-classifier, of the service and this model (BASE=python:3.12-slim)
+	$(DOCKER) build $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg GIT_REVISION=$(GIT_REVISION) --tag $(IMAGE) .
+
+docker-run: ## run it in the background on http://localhost:8000 (PORT=8001)
+	$(DOCKER) run --detach --name $(IMAGE) --restart unless-stopped --publish 127.0.0.1:$(or $(PORT),8000):8000 \
+		--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges $(DOCKER_RUN_FLAGS) $(IMAGE)
+
+docker-stop: ## end it
+	$(DOCKER) stop --time 10 $(IMAGE)
+	$(DOCKER) rm $(IMAGE)
+
+docker-logs: ## follow its log
+	$(DOCKER) logs --follow $(IMAGE)
+
 # What checks and loads the service from outside.
 $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
 	$(VENV)/bin/python -m venv --clear --without-pip $(DEPLOY_VENV)
@@ -100,8 +121,8 @@ $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
 	@touch $@
 
 # File by file in their order: the longest, end_to_end, come first, so that no core waits for another in the end.
-test: setup ## the whole test suite (COVERAGE=1: and fail below the bar)
-	pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term)
+test: setup ## the whole test suite (COVERAGE=1: and fail below the bar; TESTS=tests/service: some of it)
+	pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term) $(TESTS)
 
 lint: setup ## style, types, and the workflow's permissions
 	ruff check .

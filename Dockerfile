@@ -1,0 +1,58 @@
+# The service, and its tests. `make docker-build` makes the image obesity-classifier of the last target.
+#   docker build --target test .      the suite, without the end-to-end tests
+#   docker build .                    the service
+# The base has Python 3.11 to 3.13 and its venv module; nothing else of it is used.
+ARG BASE=python:3.11-slim
+
+# What both targets share: a folder to work in, and nothing written beside the sources.
+FROM ${BASE} AS base
+ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+
+FROM base AS test
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# Tools of the tests, of the version that the base's release has.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
+COPY . .
+# The tests clone the last commit; the context has no history. What is not sent (.dockerignore) is not in it.
+RUN git init --quiet --initial-branch main && git config user.name test && git config user.email test@localhost \
+    && git add --all && git commit --quiet --message "The context of the build"
+RUN DVC_NO_ANALYTICS=1 make test TESTS="--ignore tests/end_to_end"
+
+FROM base AS build
+COPY service/requirements.lock service/assets.lock service/
+# Without pip, and without the packages' own tests (17 MB). Bytecode is valid whatever the time of its source, so the
+# image does not depend on when it was made.
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/python -m pip install --quiet --no-compile --require-hashes -r service/requirements.lock \
+    && /opt/venv/bin/python -m pip install --quiet --no-compile --require-hashes --no-deps -r service/assets.lock \
+    && /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools \
+    && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
+COPY service/*.py service/
+COPY src/obesity_levels/__init__.py src/obesity_levels/errors.py src/obesity_levels/features.py \
+     src/obesity_levels/schema.py src/obesity_levels/scoring.py obesity_levels/
+COPY src/obesity_levels/drift/__init__.py src/obesity_levels/drift/histograms.py obesity_levels/drift/
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash service obesity_levels
+COPY models/classifier.onnx models/manifest.json models/drift_reference.json models/
+COPY metrics/evaluate.json metrics/
+COPY dvc.lock .
+# Beside dvc.lock the model is held to it, and a row is scored. The lock is not shipped: a volume may bring another model.
+RUN /opt/venv/bin/python -c "from pathlib import Path; from service.model import load_model; load_model(Path('models'))" \
+    && rm -r dvc.lock service/*.lock
+
+FROM base AS service
+ARG GIT_REVISION=
+LABEL org.opencontainers.image.title="obesity-classifier" \
+      org.opencontainers.image.description="One of seven obesity levels from 16 answers, over HTTP" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${GIT_REVISION}"
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+ENV PATH=/opt/venv/bin:$PATH HOST=0.0.0.0 PORT=8000 MODEL_DIR=/app/models GIT_REVISION=${GIT_REVISION}
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/opt/venv/bin/python", "-m", "service.healthcheck"]
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "service"]
