@@ -17,7 +17,7 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, Verdict, judge
 from obesity_levels.features import Matrix
@@ -34,8 +34,8 @@ _SLOTS = _BLOCKS + 1
 _FEWEST_PUBLISHED = 50
 # As long as a request takes; for no longer are its rows kept to be counted together with others.
 _TOGETHER_SECONDS = 0.005
-# Ahead of the counts: the slot that is filled now, and the rows in each of them.
-_CURRENT, _ROWS = 0, 1
+# Ahead of the counts: the slot that is filled now, all rows that were ever counted, and the rows in each slot.
+_CURRENT, _EVER, _ROWS = 0, 1, 2
 _HEADER = _ROWS + _SLOTS
 # Computing the verdict is not repeated within so many seconds.
 _SECONDS = 1.0
@@ -163,6 +163,8 @@ class Monitor:
             verdict.add_metric([name], float(name == judgement.verdict))
         yield verdict
         yield GaugeMetricFamily("obesity_drift_window_rows", "Rows in the window of the drift monitor", judgement.rows)
+        # The window's rows stay the same where batches of a block's size follow one another: only this shows silence.
+        yield CounterMetricFamily("obesity_drift_rows", "Rows that the drift monitor has counted", self._counts[_EVER])
         psi = GaugeMetricFamily("obesity_drift_psi", "Population stability index over the window", labels=["column"])
         if judgement.verdict != "too few rows to tell":
             for column in judgement.columns:
@@ -179,6 +181,7 @@ class Monitor:
                 slot = counts[_CURRENT] = (slot + 1) % _SLOTS
                 self._empty(slot)
             counts[_ROWS + slot] += rows
+            counts[_EVER] += rows
             self._blocks[slot] += found
             for oldest in range(slot + 1, slot + _SLOTS):
                 if sum(counts[_ROWS : _ROWS + _SLOTS]) <= self.window:

@@ -1,6 +1,7 @@
 """The drift monitor: what is sent decides what it says, and it says nothing of a single person."""
 
 import json
+import re
 import shutil
 import time
 from collections import Counter
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from service.monitor import Monitor, shown
 
@@ -17,6 +19,8 @@ from obesity_levels.schema import ANSWERS
 from obesity_levels.scoring import most_probable
 from obesity_levels.simulation import draw_people
 from tests.serving import PATIENT, free_port, refused, running
+
+WINDOW, COUNTED = "obesity_drift_window_rows", "obesity_drift_rows_total"
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +167,20 @@ def test_two_monitors_that_share_a_file_are_one(model_dir, tmp_path):
         monitor.observe(np.tile(np.float32(1), (rows, len(PROFILES["full"]))), rng.integers(7, size=rows))
     assert one.counts().tolist() == other.counts().tolist()
     assert 400 <= other.judgement()[0].rows <= 500
+
+
+def test_that_rows_are_counted_shows_also_where_the_window_stays_full(model_dir, tmp_path):
+    """Batches that fill a block each leave as many rows in the window as there were: those alone would look silent."""
+    reference = load_reference(model_dir / "drift_reference.json")
+    workers = [Monitor(reference, 500, tmp_path) for _ in range(2)]
+    rows = np.tile(np.float32(1), (500, len(PROFILES["full"])))
+    found = []
+    for worker in (*workers, *workers):
+        worker.observe(rows, np.zeros(500, np.int64))
+        exposed = generate_latest(workers[0].registry()).decode()
+        found.append([float(re.search(rf"^{name} (.+)$", exposed, re.MULTILINE)[1]) for name in (WINDOW, COUNTED)])
+        workers[0]._judged = None  # or its verdict may be a second old
+    assert found == [[500, 500], [500, 1000], [500, 1500], [500, 2000]]
 
 
 @pytest.mark.parametrize("window", [500, 995, 3000])
