@@ -1,0 +1,1 @@
+from tests.service.conftest import model_dir  # noqa: F401 – a fixture
