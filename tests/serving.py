@@ -88,8 +88,8 @@ def free_port() -> int:
 
 @contextmanager
 def running(model_dir: Path, log: Path, python: str = sys.executable, **variables: str) -> Iterator[Service]:
-    """A service that is ready; stopped in the end."""
-    port = free_port()
+    """A service that is ready, on any free port if PORT does not say which; stopped in the end."""
+    port = int(variables.pop("PORT", 0)) or free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [python, "-m", "service"],

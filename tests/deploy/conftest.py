@@ -1,1 +1,3 @@
-from tests.service.conftest import model_dir  # noqa: F401 – a fixture
+from tests.service.conftest import model_dir, service
+
+__all__ = ["model_dir", "service"]  # fixtures
