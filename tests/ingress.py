@@ -1,0 +1,123 @@
+"""nginx with the project's own configuration, in a folder of its own, in front of services that run."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.serving import free_port
+
+CONFIGURATION = (ROOT / "deploy/nginx/obesity-classifier.conf").read_text()
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
+OPENSSL = shutil.which("openssl")
+
+needs_nginx = pytest.mark.skipif(
+    not (NGINX and OPENSSL), reason="nginx or openssl is not on this machine: apt-get install nginx-light openssl"
+)
+
+# What a machine's own /etc/nginx/nginx.conf has around conf.d/.
+_AROUND = """
+daemon off;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{}}
+http {{
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    include {folder}/obesity-classifier.conf;
+}}
+"""
+
+
+@dataclass
+class Ingress:
+    """An nginx that runs, and the tokens of its clients."""
+
+    port: int
+    folder: Path
+    tokens: Sequence[str]
+    trust: ssl.SSLContext
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        """A client with a token, the first one if it is not said which; with the token "" it has none."""
+        token = self.tokens[0] if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"https://localhost:{self.port}"
+        return httpx.Client(base_url=url, headers=headers, verify=self.trust, timeout=60, trust_env=False)
+
+
+def rewritten(configuration: str, folder: Path, port: int, upstream: Sequence[int]) -> str:
+    """The configuration with ports and folders of a test; nothing else of it is changed."""
+    changes = {
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "server 127.0.0.1:8001 ": f"server 127.0.0.1:{upstream[0]} ",
+        "server 127.0.0.1:8002 ": f"server 127.0.0.1:{upstream[1]} ",
+        " /etc/nginx/obesity-classifier/": f" {folder}/",
+        " /var/log/nginx/": f" {folder}/",
+        " /run/obesity-classifier;": f" {folder}/run;",
+    }
+    for old, new in changes.items():
+        assert old in configuration, f"there is no {old!r} to be rewritten"
+        configuration = configuration.replace(old, new)
+    return configuration
+
+
+@contextmanager
+def ingress(
+    folder: Path, upstream: Sequence[int], clients: int = 1, configuration: str = CONFIGURATION
+) -> Iterator[Ingress]:
+    """nginx in front of the two ports `upstream`, with a certificate and tokens that are made here."""
+    folder.mkdir()
+    certificate = folder / "certificate.pem"
+    subprocess.run(
+        [OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", folder / "key.pem", "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tokens = [
+        subprocess.run([OPENSSL, "rand", "-hex", "32"], check=True, capture_output=True, text=True).stdout.strip()
+        for _ in range(clients)
+    ]
+    (folder / "tokens.map").write_text("".join(f'"Bearer {token}" client-{at};\n' for at, token in enumerate(tokens)))
+    port = free_port()
+    (folder / "obesity-classifier.conf").write_text(rewritten(configuration, folder, port, upstream))
+    (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
+    process = subprocess.Popen(
+        [NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"], stderr=subprocess.PIPE
+    )
+    try:
+        running = Ingress(port, folder, tokens, ssl.create_default_context(cafile=certificate))
+        _wait_until_it_answers(running, process)
+        yield running
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def _wait_until_it_answers(running: Ingress, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    with running.client("") as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise AssertionError(f"nginx ended:\n{(running.folder / 'error.log').read_text()}")
+            try:
+                client.get("/")
+                return
+            except httpx.TransportError:
+                time.sleep(0.02)
+    raise AssertionError("nginx did not answer within 30 s")
