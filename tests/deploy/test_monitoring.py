@@ -67,7 +67,8 @@ def people(population):
 @pytest.fixture(scope="module")
 def service(model_dir, tmp_path_factory, people):
     """A service after some traffic. Of several workers: what prometheus_client says of one process is not there."""
-    with running(model_dir, tmp_path_factory.mktemp("log") / "log", WORKERS="2", DRAIN_SECONDS="0") as service:
+    settings = {"WORKERS": "2", "DRAIN_SECONDS": "0", "SHADOW_MODEL_DIR": str(model_dir)}
+    with running(model_dir, tmp_path_factory.mktemp("log") / "log", **settings) as service:
         traffic(service, people)
         yield service
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from service.monitor import Monitor, shown
+from service.observation import registry_of
 
 from obesity_levels.drift.histograms import load_reference
 from obesity_levels.features import PROFILES, input_matrix
@@ -177,7 +178,7 @@ def test_that_rows_are_counted_shows_also_where_the_window_stays_full(model_dir,
     found = []
     for worker in (*workers, *workers):
         worker.observe(rows, np.zeros(500, np.int64))
-        exposed = generate_latest(workers[0].registry()).decode()
+        exposed = generate_latest(registry_of(workers[0])).decode()
         found.append([float(re.search(rf"^{name} (.+)$", exposed, re.MULTILINE)[1]) for name in (WINDOW, COUNTED)])
         workers[0]._judged = None  # or its verdict may be a second old
     assert found == [[500, 500], [500, 1000], [500, 1500], [500, 2000]]
