@@ -13,33 +13,24 @@ import json
 import os
 import random
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from service.settings import Settings
+from benchmarks.bodies import encode, patient
+from benchmarks.processes import MODEL_DIR, ROOT, Process, running
 from tabulate import tabulate
 
 from obesity_levels.features import input_matrix
 from obesity_levels.schema import ANSWERS, CATEGORIES, SCALES, Patient
 from obesity_levels.scoring import load_classifier
 
-ROOT = Path(__file__).resolve().parent.parent
-# The service's own environment, as `make serve` makes it.
-PYTHON = ROOT / "service/.venv/bin/python"
-MODEL_DIR = Path(os.environ.get("MODEL_DIR", ROOT / "models")).resolve()
-SETTINGS = [field.encode_name for field in msgspec.structs.fields(Settings)]
+OPTIONS = {name: SCALES.get(name) or CATEGORIES[name] for name in ANSWERS}
 BATCH = 1000
 LARGE_BATCH = 10_000
 
@@ -58,62 +49,13 @@ end
 """
 
 
-@dataclass
-class Process:
-    """A service that runs, its port, and how long its start took."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    cold_start_s: float
-
-    def rss_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
 def body(patients: int) -> bytes:
     rng = random.Random(0)
-    rows = [
-        {
-            name: round(rng.uniform(*SCALES[name]), 2) if name in SCALES else rng.choice(CATEGORIES[name])
-            for name in ANSWERS
-        }
-        for _ in range(patients)
-    ]
-    return json.dumps({"patients": rows}).encode()
+    return encode([patient(rng, OPTIONS) for _ in range(patients)])
 
 
 def patients_of(request: bytes) -> list[Patient]:
     return msgspec.convert(json.loads(request)["patients"], list[Patient])
-
-
-@contextmanager
-def running(*command: str, **environment: str) -> Iterator[Process]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [PYTHON, *command],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name not in SETTINGS}
-        | {"MODEL_DIR": str(MODEL_DIR), "PORT": str(port), "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-        | environment,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5).close()
-                break
-            except OSError:
-                if process.poll() is not None:
-                    raise SystemExit(f"the service ended with {process.returncode}: is there a model?") from None
-                time.sleep(0.002)
-        yield Process(process, port, time.perf_counter() - started)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
 
 
 class Load:
