@@ -12,7 +12,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs test lint requirements
+.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,15 @@ $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
 	$(VENV)/bin/python -m venv --clear --without-pip $(DEPLOY_VENV)
 	VIRTUAL_ENV=$(DEPLOY_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/requirements.lock
 	@touch $@
+
+USERS ?= 50
+SPAWN_RATE ?= 50
+RATE ?= 500
+RUN_TIME ?= 60s
+REPORTS ?= reports/load
+
+load-test: $(if $(HOST),setup,model-is-there $(SERVICE_VENV)/ready) $(DEPLOY_VENV)/ready ## load a service for a minute (HOST=http://localhost:8000, USERS=50, RATE=500 requests a second, 0: all they can)
+	@python benchmarks/load.py $(if $(HOST),--host $(HOST)) --users $(USERS) --spawn-rate $(SPAWN_RATE) --rate $(RATE) --run-time $(RUN_TIME) --reports $(REPORTS)
 
 # File by file in their order: the longest, end_to_end, come first, so that no core waits for another in the end.
 test: setup ## the whole test suite (COVERAGE=1: and fail below the bar; TESTS=tests/service: some of it)
