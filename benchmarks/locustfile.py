@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bodies import BATCH, INVALID, ONE, SHARES, Body, body, fault, options
-from locust import FastHttpUser, constant_pacing, events, stats, task
+from locust import FastHttpUser, events, stats, task
 from locust.env import Environment
 
 REFUSED = "refused"
@@ -44,12 +44,19 @@ class Client(FastHttpUser):
     def ask_wrongly(self) -> None:
         self._ask(INVALID)
 
+    def on_start(self) -> None:
+        self._due = time.perf_counter()
+
     def wait_time(self) -> float:
-        """Clients do not wait for one another: at random times, so that all together send `--rate` a second."""
-        chosen = self.environment.parsed_options
-        if not chosen.rate:
+        """Clients do not wait for one another: they ask at random times, all together `--rate` times a second.
+
+        The times do not depend on how long answers take, so that a slow service is not asked less.
+        """
+        rate = self.environment.parsed_options.rate
+        if not rate:
             return 0
-        return constant_pacing(random.expovariate(chosen.rate / self.environment.runner.target_user_count))(self)
+        self._due += random.expovariate(rate / self.environment.runner.target_user_count)
+        return max(0, self._due - time.perf_counter())
 
     def _ask(self, kind: str) -> None:
         sent = random.choice(self.bodies[kind])

@@ -44,7 +44,7 @@ OVERLOAD_SECONDS = 30
 CLIENTS, CLIENTS_RATE = 20, 100
 SAMPLE_SECONDS = 5
 PROBES = 200
-MOST_MEMORY, MOST_RECOVERY_SECONDS = 1.05, 5.0
+MOST_MEMORY, MOST_RECOVERY_SECONDS, MOST_OF_A_CORE = 1.05, 5.0, 0.9
 
 # One body a line; what comes back is counted by its status.
 WRK_SCRIPT = r"""
@@ -78,7 +78,7 @@ def load(service: Process, seconds: float, users: int, rate: float = 0) -> tuple
     """What Locust reports, and the service's memory in MB every few seconds."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        process = locust(service.url, report, users=users, rate=rate, run_time=f"{round(seconds)}s")
+        process = locust(service.url, report, users=users, spawn_rate=users, rate=rate, run_time=f"{round(seconds)}s")
         memory = [service.rss_mb() for _ in while_runs(process, every=SAMPLE_SECONDS)]
         if not report.exists():
             raise SystemExit("Locust ended without a report: it says above why")
@@ -188,6 +188,7 @@ def measure(minutes: float, warm_up: float) -> dict[str, Any]:
         "soak": soak | {"rate": rate, "rss_mb": {"warm": warm, "end": end, "ratio": end / warm, "samples": memory}},
         "overload": over,
         "holds": {
+            "the capacity is the service's, not Locust's": capacity["locust_cores"] < MOST_OF_A_CORE,
             "no request failed in the soak": not capacity["failures"] and not soak["failures"],
             "the rate was held": soak["total"]["requests_per_second"] >= 0.95 * rate,
             f"memory at the end <= {MOST_MEMORY} x after the warm-up": end / warm <= MOST_MEMORY,
