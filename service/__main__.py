@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -77,8 +78,12 @@ def serve(settings: Settings, app: ASGIApp | str) -> None:
     from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
+    from service.connections import Connection
     from service.logs import log_config
 
+    connection = functools.partial(
+        Connection, header_seconds=settings.header_seconds, answer_seconds=settings.answer_seconds
+    )
     config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -86,7 +91,7 @@ def serve(settings: Settings, app: ASGIApp | str) -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=connection,  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         access_log=False,

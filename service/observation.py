@@ -1,8 +1,8 @@
 """What can be seen of the service from outside: a line and an id for every request, and the metrics of Prometheus.
 
 Around the application rather than within it, so that what no route answers (404, 405) is seen too; what is not HTTP at
-all is answered by uvicorn, and not seen. Of a request only what is named here is logged: never its path, its query or
-its body, which may be about a person.
+all is refused by the connection, and counted. Of a request only what is named here is logged: never its path, its query
+or its body, which may be about a person.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ LATENCY = Histogram(
     buckets=_BUCKETS,
 )
 IN_FLIGHT = Gauge("http_requests_in_flight", "Requests being answered", multiprocess_mode="livesum")
+REFUSED = Counter("http_refused", "Connections cut off for what was sent, or not, or for their number", ["status"])
 PREDICTIONS = Counter("obesity_predictions", "Patients predicted, by level", ["level"])
 MODEL = Gauge("obesity_model_info", "The model that answers", ["version"], multiprocess_mode="livemax")
 

@@ -30,6 +30,12 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     body_seconds: Annotated[
         float, Meta(gt=0, le=600, description="the longest wait for a body in seconds, up to 600")
     ] = 10.0
+    header_seconds: Annotated[
+        float, Meta(gt=0, le=600, description="the longest wait for a request's headers in seconds, up to 600")
+    ] = 10.0
+    answer_seconds: Annotated[
+        float, Meta(gt=0, le=600, description="the longest that a client may take to receive an answer, up to 600")
+    ] = 60.0
     max_in_flight: Annotated[
         int,
         Meta(ge=1, description="the most POST /predict that are answered at a time; more get 503, 1 or more"),
