@@ -14,7 +14,8 @@ from typing import Any
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.observation import REFUSED
 from service.problems import MEDIA_TYPE, Problem, problem_document
@@ -46,6 +47,7 @@ class Connection(HttpToolsProtocol):
         self._headers_by: float | None = None  # a time of the loop; None while it is the application's turn
         self._taken_by: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
         # Of the message that is being received. The rest of a read in which the last one ended is not counted.
         self._received = self._body = 0
         self._in_head = False
@@ -64,6 +66,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._give_up()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -77,7 +80,18 @@ class Connection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         self._taken_by = None
+        if self.transport.is_closing():
+            self._give_up()
         super().resume_writing()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _give_up(self) -> None:
+        """uvicorn tells this to the last request only, and the one that is answered would write, with a traceback."""
+        if self._answering is not None:
+            self._answering.disconnected = True
 
     def _look(self) -> None:
         now = self.loop.time()
