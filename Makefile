@@ -12,7 +12,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint requirements
+.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint audit advisories-are-there requirements
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,23 @@ lint: setup ## style, types, and the workflow's permissions
 	ruff format --check .
 	mypy
 	zizmor --quiet --offline .github
+
+# Known vulnerabilities of what is locked, from the database of OSV: PyPI's own advisories and GitHub's.
+OSV_URL ?= https://api.osv.dev/v1/query
+LOCKS := service/requirements.lock service/assets.lock deploy/requirements.lock requirements.lock
+
+audit: advisories-are-there ## look for known vulnerabilities in what the locks name (asks api.osv.dev)
+	@failed=0; for lock in $(LOCKS); do echo "== $$lock"; \
+		$(DEPLOY_VENV)/bin/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
+			--vulnerability-service osv --osv-url $(OSV_URL) --requirement $$lock || failed=1; \
+	done; exit $$failed
+
+# A database that knows nothing of jinja2 2.4.1 would find all else harmless too.
+advisories-are-there: $(DEPLOY_VENV)/ready
+	@$(DEPLOY_VENV)/bin/python -c 'import requests; \
+		question = {"package": {"name": "jinja2", "ecosystem": "PyPI"}, "version": "2.4.1"}; \
+		assert requests.post("$(OSV_URL)", json=question, timeout=15).json()["vulns"]' 2>/dev/null \
+		|| { echo "error: $(OSV_URL) does not answer with advisories: run make audit where it can be reached" >&2; exit 1; }
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
