@@ -204,7 +204,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _answer(self, problem: Problem) -> None:
-        content = msgspec.json.encode(problem_document(problem))
+        content = msgspec.json.encode(problem_document(problem.status, problem.detail))
         headers = [
             *((name.decode(), value.decode()) for name, value in self.server_state.default_headers),
             *problem.headers.items(),
