@@ -90,7 +90,8 @@ def serve(settings: Settings, app: ASGIApp | str) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        loop="uvloop",
+        # uvloop accepts one connection a turn: over capacity, when a turn is long, new ones wait without end
+        loop="asyncio",
         http=connection,  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
@@ -105,7 +106,10 @@ def serve(settings: Settings, app: ASGIApp | str) -> None:
         if settings.workers == 1:
             uvicorn.Server(config).run()
         else:
-            supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+            listening = config.bind_socket()
+            # asyncio sets it for sockets of its own making only; without it answers wait 40 ms for the client's ACK
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            supervisor = Multiprocess(config, sockets=[listening])
             supervisor.run()
             if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
                 sys.exit(1)  # a worker could not be started anew

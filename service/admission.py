@@ -9,6 +9,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from service.problems import MEDIA_TYPE, problem_document
 
 _RETRY_AFTER_SECONDS = 1
+# Litestar takes it with slashes before and behind too.
+_PATH = "/predict"
 
 
 class Admission:
@@ -36,7 +38,7 @@ class Admission:
             if self.answering < self._most or not _is_prediction(scope):
                 await app(scope, receive, send)
                 return
-            scope["path_template"] = scope["path"]
+            scope["path_template"] = _PATH
             await send({"type": "http.response.start", "status": 503, "headers": list(self._headers)})
             await send({"type": "http.response.body", "body": self._content, "more_body": False})
 
@@ -44,4 +46,4 @@ class Admission:
 
 
 def _is_prediction(scope: Scope) -> bool:
-    return scope["type"] == ScopeType.HTTP and scope["path"] == "/predict" and scope["method"] == "POST"
+    return scope["type"] == ScopeType.HTTP and scope["method"] == "POST" and scope["path"].strip("/") == _PATH[1:]

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
@@ -148,11 +149,13 @@ def test_what_is_shown_of_a_count(count, expected):
 
 def test_two_workers_count_in_one_window(model_dir, tmp_path, patients):
     with running(model_dir, tmp_path / "log", DRAIN_SECONDS="0", WORKERS="2") as service:
-        for patient in patients[:300]:
-            assert service.client.post(
-                "/predict", content=json.dumps({"patients": [patient]}),
-                headers={"Content-Type": "application/json", "Connection": "close"},
-            ).is_success  # fmt: skip
+        url = f"http://127.0.0.1:{service.port}/predict"
+        # Each on a connection of its own, several at a time: or one worker may take them all.
+        with ThreadPoolExecutor(8) as pool:
+            answers = pool.map(
+                lambda patient: httpx.post(url, json={"patients": [patient]}, timeout=60), patients[:300]
+            )
+            assert all(answer.is_success for answer in answers)
         counted = Counter(line["process"] for line in service.log_lines() if line.get("route") == "/predict")
         assert len(counted) == 2
         published = sum(rows - rows % 50 for rows in counted.values())  # the rest waits in its worker
