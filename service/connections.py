@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.observation import REFUSED
 from service.problems import MEDIA_TYPE, Problem, problem_document
+from service.together import ARRIVALS
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        ARRIVALS.expected += 1
         super()._start_asgi_task(cycle, app)
 
     def _give_up(self) -> None:

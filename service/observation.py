@@ -32,6 +32,7 @@ from prometheus_client.registry import Collector
 
 from obesity_levels.schema import LEVELS
 from service.problems import REQUEST_ID
+from service.together import ARRIVALS
 
 logger = logging.getLogger("service.requests")
 
@@ -123,6 +124,7 @@ class Observed:
         if scope["type"] != ScopeType.HTTP:  # the start and the end of the application
             await self.app(scope, receive, send)
             return
+        ARRIVALS.expected -= 1
         request_id = _request_id(scope["headers"])
         status = 499  # as nginx calls a request that was given up before its answer
 

@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     max_in_flight: Annotated[
         int,
         Meta(ge=1, description="the most POST /predict that are answered at a time; more get 503, 1 or more"),
-    ] = 256
+    ] = 512
     drain_seconds: Annotated[
         float, Meta(ge=0, le=60, description="the seconds to answer on, not ready, after SIGTERM, 0 to 60")
     ] = 1.0

@@ -14,6 +14,16 @@ from service.contract import Predictions
 _MOST_ROWS = 100
 
 
+class Arrivals:
+    """How many requests were received whose handling has not begun: they may still join a batch in this turn."""
+
+    def __init__(self) -> None:
+        self.expected = 0
+
+
+ARRIVALS = Arrivals()
+
+
 class _Batch:
     def __init__(self) -> None:
         self.patients: list[Patient] = []
@@ -21,10 +31,11 @@ class _Batch:
 
 
 class Together:
-    """Scores with `predict` what is asked within one turn of the event loop. It waits for nothing but that turn."""
+    """Scores with `predict` what is asked within one turn of the event loop: whoever comes last does it for all."""
 
-    def __init__(self, predict: Callable[[Sequence[Patient]], Predictions]) -> None:
+    def __init__(self, predict: Callable[[Sequence[Patient]], Predictions], arrivals: Arrivals = ARRIVALS) -> None:
         self._predict = predict
+        self._arrivals = arrivals
         self._open = _Batch()
 
     async def predict(self, patients: Sequence[Patient]) -> Predictions:
@@ -32,10 +43,12 @@ class Together:
         batch = self._open
         first = len(batch.patients)
         batch.patients += patients
-        if len(batch.patients) >= _MOST_ROWS:
+        full = len(batch.patients) >= _MOST_ROWS
+        if full:
             self._open = _Batch()
-        await asyncio.sleep(0)
-        if batch.answer is None:  # the first of them that goes on does it for all
+        elif self._arrivals.expected:
+            await asyncio.sleep(0)
+        if batch.answer is None:
             if batch is self._open:
                 self._open = _Batch()
             try:

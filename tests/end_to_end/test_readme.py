@@ -138,7 +138,7 @@ def test_the_service_is_started_and_asked_as_the_readme_says(clone):
 def test_the_settings_of_the_readme_are_those_of_the_service():
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", README, re.MULTILINE))
     assert table == {
-        name.upper(): f"{value:g}" if isinstance(value, float) else str(value)
+        name.upper(): f"{value:g}" if isinstance(value, float) else str("" if value is None else value)
         for name, value in msgspec.structs.asdict(Settings()).items()
     }
 

@@ -152,9 +152,8 @@ def test_two_workers_count_in_one_window(model_dir, tmp_path, patients):
         url = f"http://127.0.0.1:{service.port}/predict"
         # Each on a connection of its own, several at a time: or one worker may take them all.
         with ThreadPoolExecutor(8) as pool:
-            answers = pool.map(
-                lambda patient: httpx.post(url, json={"patients": [patient]}, timeout=60), patients[:300]
-            )
+            bodies = [{"patients": [patient]} for patient in patients[:300]]
+            answers = pool.map(lambda body: httpx.post(url, json=body, timeout=60), bodies)
             assert all(answer.is_success for answer in answers)
         counted = Counter(line["process"] for line in service.log_lines() if line.get("route") == "/predict")
         assert len(counted) == 2

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service.model import load_model
-from service.together import Together
+from service.together import Arrivals, Together
 
 from obesity_levels.schema import Patient
 from tests.service.test_connections import answer_of, head
@@ -79,13 +79,25 @@ def model(model_dir):
 patients = records().map(lambda record: msgspec.convert(record, Patient, strict=False))
 
 
+def ask_at_once(predict, requests):
+    """The answers, or the errors, of requests that were received in one turn of the event loop."""
+    arrivals = Arrivals()
+    together = Together(predict, arrivals)
+
+    async def ask(request):
+        arrivals.expected -= 1
+        return await together.predict(request)
+
+    async def all_of_them():
+        arrivals.expected = len(requests)
+        return await asyncio.gather(*map(ask, requests), return_exceptions=True)
+
+    return asyncio.run(all_of_them())
+
+
 @given(st.lists(st.lists(patients, min_size=1, max_size=40), min_size=1, max_size=10))
 def test_requests_scored_together_get_the_answers_that_each_gets_alone(model, requests):
-    async def at_once():
-        together = Together(model.predict)
-        return await asyncio.gather(*map(together.predict, requests))
-
-    assert asyncio.run(at_once()) == [model.predict(request) for request in requests]
+    assert ask_at_once(model.predict, requests) == [model.predict(request) for request in requests]
 
 
 def test_requests_at_a_time_are_one_call_of_the_model(model):
@@ -96,20 +108,12 @@ def test_requests_at_a_time_are_one_call_of_the_model(model):
         calls.append(len(patients))
         return model.predict(patients)
 
-    async def at_once():
-        together = Together(predict)
-        await asyncio.gather(*(together.predict([EXAMPLE] * 30) for _ in range(10)))
-
-    asyncio.run(at_once())
+    ask_at_once(predict, [[EXAMPLE] * 30] * 10)
     assert calls == [120, 120, 60]
 
 
-def test_an_error_of_the_model_reaches_everyone_whose_rows_were_scored(model):
+def test_an_error_of_the_model_reaches_everyone_whose_rows_were_scored():
     def predict(_):
         raise ArithmeticError("broken")
 
-    async def at_once():
-        together = Together(predict)
-        return await asyncio.gather(*(together.predict([EXAMPLE]) for _ in range(3)), return_exceptions=True)
-
-    assert [str(error) for error in asyncio.run(at_once())] == ["broken"] * 3
+    assert [str(error) for error in ask_at_once(predict, [[EXAMPLE]] * 3)] == ["broken"] * 3
