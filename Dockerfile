@@ -40,7 +40,7 @@ COPY metrics/evaluate.json metrics/
 COPY dvc.lock .
 # Beside dvc.lock the model is held to it, and a row is scored. The lock is not shipped: a volume may bring another model.
 RUN /opt/venv/bin/python -c "from pathlib import Path; from service.model import load_model; load_model(Path('models'))" \
-    && rm -r dvc.lock service/*.lock
+    && rm -r dvc.lock service/*.lock && chmod -R a+rX /app
 
 FROM base AS service
 ARG GIT_REVISION=

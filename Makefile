@@ -9,6 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 # of what is served, for /model-info and the image's labels
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -101,7 +102,7 @@ DOCKER ?= docker
 IMAGE := obesity-classifier
 
 docker-build: model-is-there ## make the image obesity-classifier, of the service and this model (BASE=python:3.12-slim)
-	$(DOCKER) build $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg GIT_REVISION=$(GIT_REVISION) --tag $(IMAGE) .
+	$(DOCKER) build $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg GIT_REVISION=$(GIT_REVISION) --tag $(IMAGE) --tag $(IMAGE):$(VERSION) .
 
 docker-run: ## run it in the background on http://localhost:8000 (PORT=8001)
 	$(DOCKER) run --detach --name $(IMAGE) --restart unless-stopped --publish 127.0.0.1:$(or $(PORT),8000):8000 \

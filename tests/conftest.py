@@ -17,6 +17,9 @@ from tests.clone import Clone, clone_small, copy_clone
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Of the hundreds of processes that the tests start each would compile the project anew: a minute and more in all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The machines that run this are shared and slow at times; what is tested does not depend on time.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.load_profile("project")
