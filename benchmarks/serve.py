@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,13 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             # A share of some hundredths is less than a second differs from the next: many of them.
             watched_1 = in_turns(load, watch, 8 * rounds, 16, 1)
             watched_batch = in_turns(load, watch, 8 * rounds, 16, BATCH)
-    alone = model_ms()
+        with running("-m", "service") as alone, running("-m", "service", SHADOW_MODEL_DIR=str(MODEL_DIR)) as beside:
+            both = {"alone": alone, "beside": beside}
+            in_turns(load, both, 1, 16, 1)  # warm up
+            shadowed = in_turns(load, both, 8 * rounds, 16, 1)
+            with urllib.request.urlopen(f"{beside.url}/model-info") as answer:
+                challenger = json.load(answer)["challenger"]
+    model_alone = model_ms()
     found = {
         "single": {
             "p50_ms": single_1["service"]["p50_ms"],
@@ -169,13 +176,17 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             "patients_per_second": batch_16["service"]["requests_per_second"] * BATCH,
             "patients_per_second_1_connection": batch_1["service"]["requests_per_second"] * BATCH,
             "p50_ms": batch_1["service"]["p50_ms"],
-            "model_ms": alone,
+            "model_ms": model_alone,
         },
         "health_p99_ms_beside_batches": statistics.quantiles(health, n=100)[98],
         "two_workers_throughput_ratio": _ratio(scaled, "two", "one"),
         "drift_monitor_throughput_ratio": {
             "single": _ratio(watched_1, "watched", "unwatched"),
             "batch": _ratio(watched_batch, "watched", "unwatched"),
+        },
+        "challenger": {
+            "throughput_ratio": _ratio(shadowed, "beside", "alone"),
+            "shown": challenger["rows"] / (challenger["rows"] + challenger["waiting"] + challenger["dropped"]),
         },
         "cold_start_s": statistics.median(cold),
         "rss_mb": {"idle": idle, "after_batches": after},
@@ -226,6 +237,8 @@ def main() -> None:
         ["one patient, requests a second, two workers / one", found["two_workers_throughput_ratio"]],
         ["one patient, requests a second, drift watched / not", found["drift_monitor_throughput_ratio"]["single"]],
         ["1,000 patients, the same", found["drift_monitor_throughput_ratio"]["batch"]],
+        ["one patient, requests a second, with a challenger / without", found["challenger"]["throughput_ratio"]],
+        ["... the share of the rows that it has answered", found["challenger"]["shown"]],
         ["start to first ready answer, s", found["cold_start_s"]],
         ["memory, idle, MB", found["rss_mb"]["idle"]],
         ["memory, after large batches, MB", found["rss_mb"]["after_batches"]],

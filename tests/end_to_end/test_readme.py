@@ -64,6 +64,16 @@ RUN_ELSEWHERE = {
     "make mlflow-ui": "the same",
     "mlflow models serve -m models:/obesity-levels@champion --env-manager local --port 5001": "test_publishing",
     "MODEL_DIR=champion make serve": "the same, with the service's own command",
+    "make docker-build": "needs an engine: .ci/container, with podman",
+    "make docker-run": "the same",
+    "make docker-logs": "the same",
+    "make docker-stop": "the same",
+    'docker run --rm --publish 127.0.0.1:8000:8000 --volume "$PWD/champion:/model:ro"'
+    " --env MODEL_DIR=/model obesity-classifier": ".ci/container, with buildah",
+    "docker compose up --build --detach": "needs an engine and images; test_compose, and its parts by hand",
+    "MODEL_DIR=champion SHADOW_MODEL_DIR=models make serve": "test_shadow, with the service's own command",
+    "make load-test": "test_load, for 5 s",
+    "python benchmarks/soak.py": "12 minutes; by hand",
     "make retrain SOURCE=new.csv": "test_retraining runs its command",
 }
 REAL_FILE = "obesity_estimation_modified.csv"
