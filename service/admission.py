@@ -39,7 +39,7 @@ class Admission:
                 await app(scope, receive, send)
                 return
             scope["path_template"] = _PATH
-            await send({"type": "http.response.start", "status": 503, "headers": list(self._headers)})
+            await send({"type": "http.response.start", "status": 503, "headers": self._headers})
             await send({"type": "http.response.body", "body": self._content, "more_body": False})
 
         return admit

@@ -6,6 +6,8 @@ service answers on. What it finds it adds to counters in memory that both share.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import logging.config
 import mmap
@@ -19,27 +21,38 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from obesity_levels.errors import ArtifactError
 from obesity_levels.features import input_matrix
 from obesity_levels.schema import LEVELS
 from obesity_levels.scoring import Classifier, load_classifier, most_probable
 from service.logs import log_config
+from service.memory import give_back_memory
 
 LARGEST_MESSAGE = 200_000
 """In bytes; what a Unix socket takes at once by default."""
 
+# What it finds is published of so many rows together: of fewer, counts would tell what somebody was predicted.
+_FEWEST_PUBLISHED = 50
 # For so much of its time it computes, and then it waits: the processors are the champion's.
 _SHARE_OF_A_CORE = 0.25
 _NICEST = 19
+# of <linux/prctl.h>
+_PR_SET_PDEATHSIG = 1
+
+Counts = npt.NDArray[np.int64]
 
 logger = logging.getLogger("service.challenger")
 
 
 class Counter(IntEnum):
-    """The place of each counter, an int64; behind them the rows by level, of the champion and of the challenger."""
+    """The place of each counter, an int64; behind them the rows by level, of the champion and of the challenger.
 
-    STATE, SENT, AGREED, DIFFERED, FAILED, DROPPED = range(6)
+    The service writes the first two, the challenger all that follow.
+    """
+
+    SENT, DROPPED, STATE, AGREED, DIFFERED, FAILED = range(6)
 
 
 CHAMPION = len(Counter)
@@ -60,33 +73,37 @@ class Rows(msgspec.Struct, array_like=True):
     patients: list[tuple[float | str | None, ...]]
 
 
-def compare(classifier: Classifier, rows: Rows, counters: memoryview[int]) -> None:
-    """Predict `rows` and add to the counters how that compares. Raises what the model raises."""
+def compare(classifier: Classifier, rows: Rows) -> Counts:
+    """Predict `rows`: how that compares, by the place of the counter. Raises what the model raises."""
     probabilities = classifier.probabilities(input_matrix(rows.patients, classifier.manifest.profile))
     if probabilities.shape != (len(rows.levels), len(LEVELS)) or not np.isfinite(probabilities).all():
         raise ArtifactError("its answers are not probabilities")
-    found = most_probable(probabilities).tolist()
-    for level, other in zip(rows.levels, found, strict=True):
-        counters[CHAMPION + level] += 1
-        counters[CHALLENGER + other] += 1
-        counters[Counter.AGREED if level == other else Counter.DIFFERED] += 1
+    champion, challenger = np.array(rows.levels), most_probable(probabilities)
+    counts = np.zeros(COUNTERS, np.int64)
+    counts[Counter.AGREED] = (champion == challenger).sum()
+    counts[Counter.DIFFERED] = len(rows.levels) - counts[Counter.AGREED]
+    counts[CHAMPION:CHALLENGER] = np.bincount(champion, minlength=len(LEVELS))
+    counts[CHALLENGER:] = np.bincount(challenger, minlength=len(LEVELS))
+    return counts
 
 
 def main() -> None:
     """Load the model, then compare what comes until the service is gone."""
-    directory, sender, shared = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    logging.config.dictConfig(log_config(os.environ.get("LOG_LEVEL", "info").strip() or "info"))
     # A terminal's Ctrl-C goes to both; the end of the service is the end of its socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(_NICEST)
-    counters = memoryview(mmap.mmap(shared, COUNTERS * 8)).cast("q")
+    directory, sender, shared = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    logging.config.dictConfig(log_config(os.environ.get("LOG_LEVEL", "").strip() or "info"))
+    _stand_back()
+    counters = np.frombuffer(mmap.mmap(shared, COUNTERS * 8), np.int64)
     try:
         classifier = load_classifier(directory)
-    except ArtifactError as error:
+    except Exception as error:
         counters[Counter.STATE] = State.UNAVAILABLE
-        logger.error("no challenger: %s", error)
+        logger.error("no challenger: %s", error if isinstance(error, ArtifactError) else type(error).__name__)
         sys.exit(1)
+    give_back_memory()
     counters[Counter.STATE] = State.SHADOWING
+    unpublished = np.zeros(COUNTERS, np.int64)
     decode = msgspec.msgpack.Decoder(Rows).decode
     failed_before = False
     with socket.socket(fileno=sender) as messages:
@@ -94,13 +111,25 @@ def main() -> None:
             started = time.monotonic()
             rows = decode(message)
             try:
-                compare(classifier, rows, counters)
+                unpublished += compare(classifier, rows)
             except Exception as error:  # a model may fail in any way
                 counters[Counter.FAILED] += len(rows.levels)
                 if not failed_before:  # its message may hold what was sent
                     logger.error("the challenger fails: %s; later failures are counted only", type(error).__name__)
                 failed_before = True
+            if unpublished[CHAMPION:CHALLENGER].sum() >= _FEWEST_PUBLISHED:
+                counters[Counter.AGREED :] += unpublished[Counter.AGREED :]
+                unpublished[:] = 0
             time.sleep((time.monotonic() - started) * (1 / _SHARE_OF_A_CORE - 1))
+
+
+def _stand_back() -> None:
+    """Be the last to get a processor, the first to go where memory ends, and gone when the service is."""
+    os.nice(_NICEST)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -77,16 +77,17 @@ class ShadowStatus(msgspec.Struct):
     share: Annotated[float, Meta(description="Of the rows, that it is shown")]
     rows: Annotated[int, Meta(description="That both have predicted, of all workers")]
     failed: Annotated[int, Meta(description="Rows that the challenger could not predict")]
-    waiting: Annotated[int, Meta(description="Rows sent to it and not answered yet, or never if it has ended")]
-    dropped: Annotated[int, Meta(description="Rows that it was not shown, because it did not keep up or has ended")]
+    waiting: Annotated[int, Meta(description="Rows sent to it and not answered yet, or not counted until they are 50")]
+    dropped: Annotated[
+        int,
+        Meta(
+            description="Rows that it was not shown: it did not keep up, or has ended, or they were over 1,000 at once"
+        ),
+    ]
     agreement: Annotated[float | None, Meta(description="Share of the rows for which both say the same level")]
     distance: Annotated[
         float | None,
         Meta(description="Total variation distance of the levels' shares: 0 if they are equal, 1 if they share none"),
-    ]
-    levels: Annotated[
-        dict[str, dict[str, float]],
-        Meta(description="Share of the rows by level, of champion and challenger; empty before the first row"),
     ]
 
 

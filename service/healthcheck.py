@@ -12,8 +12,8 @@ _SECONDS = 2.0
 def main() -> None:
     """Ask GET /health/ready, where HOST and PORT say that the service listens."""
     host = os.environ.get("HOST") or "127.0.0.1"
-    if host in ("0.0.0.0", "::"):  # every address, so this one too
-        host = "127.0.0.1"
+    # Every address, so this one too.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     try:
         connection = HTTPConnection(host, int(os.environ.get("PORT") or 8000), timeout=_SECONDS)
         connection.request("GET", "/health/ready")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,12 @@ from obesity_levels.features import BMI, input_matrix
 from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 from obesity_levels.scoring import CLASSIFIER, MANIFEST, Classifier, load_classifier, most_probable
 from service.contract import Data, Feature, LevelProbabilities, ModelInfo, Predictions
+from service.memory import give_back_memory
 from service.monitor import Monitor
 from service.shadow import Shadow
 from service.together import Together
+
+logger = logging.getLogger(__name__)
 
 EVALUATION = "evaluate.json"
 LOCK = "dvc.lock"
@@ -56,8 +58,12 @@ class Model:
 
     def shadow_with(self, directory: Path | None, share: float, shared: Path | None) -> None:
         """From now on show a share of what is predicted to the model in `directory`, if there is one."""
-        if directory is not None:
+        if directory is None:
+            return
+        try:
             self.shadow = Shadow(directory, share, shared)
+        except OSError as error:
+            logger.error("no challenger: its process cannot be started (%s)", error.strerror)
 
     def predict(self, patients: Sequence[Patient]) -> Predictions:
         """The most probable level and the probability of every level, of each patient, in their order."""
@@ -91,14 +97,8 @@ def load_model(directory: Path, git_revision: str = "") -> Model:
     row = np.array(astuple(model.predict([example]).probabilities[0]))
     if not (np.isfinite(row).all() and abs(row.sum() - 1) < 1e-3):
         raise ArtifactError(f"{directory / CLASSIFIER} does not answer with probabilities: rebuild it (dvc repro)")
-    _give_back_memory()
+    give_back_memory()
     return model
-
-
-def _give_back_memory() -> None:
-    """Of what loading took, half is no longer used, but kept by the C library: 60 MB of the default model's 125."""
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _evaluation_path(directory: Path) -> Path | None:

@@ -7,12 +7,14 @@ keep up they are dropped, and counted.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import random
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -24,17 +26,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from obesity_levels.errors import ArtifactError
 from obesity_levels.schema import LEVELS, Patient
 from obesity_levels.scoring import MANIFEST, load_manifest
-from service.challenger import CHALLENGER, CHAMPION, COUNTERS, LARGEST_MESSAGE, Counter, Rows, State
+from service.challenger import CHALLENGER, CHAMPION, COUNTERS, Counter, Rows, State
 from service.contract import ShadowStatus
 from service.together import running_loop
 
 # Rows of small requests wait until they are so many, or so many seconds, and are sent together.
 _ROWS_AT_ONCE = 50
 _SECONDS_TOGETHER = 0.05
-# Of a large request, per message: below LARGEST_MESSAGE, whose rows take some 100 bytes each.
-_ROWS_OF_MESSAGE = 1000
+# Of a large request so many, at random: a socket takes two or three messages of such a size before the first is read.
+_ROWS_OF_REQUEST = 1000
 _DIGITS = 4
-_SECONDS_TO_END = 1.0
+
+logger = logging.getLogger("service.challenger")
 
 _SAID: dict[State, Literal["loading", "shadowing", "unavailable"]] = {
     State.LOADING: "loading",
@@ -47,7 +50,7 @@ class Shadow:
     """A challenger from the model in `directory`, which is shown `share` of the rows.
 
     `shared` is a folder in which several workers add up what their challengers found. Whatever is wrong with the model
-    is said in the log, and in `status`; nothing is raised.
+    is said in the log, and in `status`. Raises OSError where no process can be started.
     """
 
     def __init__(self, directory: Path, share: float, shared: Path | None = None) -> None:
@@ -57,6 +60,8 @@ class Shadow:
         self._encode = msgspec.msgpack.Encoder().encode
         self._waiting: list[tuple[int, Patient]] = []
         self._chance = random.Random()
+        self._lock = threading.Lock()  # large requests are predicted on a thread
+        self._ended = False
         if shared is None:
             memory = os.memfd_create("challenger")
         else:
@@ -83,65 +88,74 @@ class Shadow:
             elif chosen and len(self._waiting) == len(chosen):
                 loop.call_later(_SECONDS_TOGETHER, self._send_waiting)
             return
-        for begin in range(0, len(chosen), _ROWS_OF_MESSAGE):
-            self._send(chosen[begin : begin + _ROWS_OF_MESSAGE])
+        shown = chosen if len(chosen) <= _ROWS_OF_REQUEST else self._chance.sample(chosen, _ROWS_OF_REQUEST)
+        self._send(shown, others=len(chosen) - len(shown))
 
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._send(waiting)
 
-    def _send(self, pairs: list[tuple[int, Patient]]) -> None:
+    def _send(self, pairs: list[tuple[int, Patient]], others: int = 0) -> None:
+        """Send `pairs` if they are taken at once, and count them; `others` are too many to be sent."""
         message = self._encode(Rows([level for level, _ in pairs], [astuple(patient) for _, patient in pairs]))
-        try:
-            if len(message) > LARGEST_MESSAGE:
-                raise BlockingIOError
-            self._socket.send(message)
+        with self._lock:
+            self._counters[Counter.DROPPED] += others
             self._counters[Counter.SENT] += len(pairs)
-        except OSError:  # it has not taken the ones before yet, or has ended
-            self._counters[Counter.DROPPED] += len(pairs)
+            try:
+                self._socket.send(message)
+            except OSError:  # it has not taken the ones before yet, or has ended
+                self._counters[Counter.SENT] -= len(pairs)
+                self._counters[Counter.DROPPED] += len(pairs)
 
     def _state(self) -> State:
-        return State(self._counters[Counter.STATE]) if self._process.poll() is None else State.UNAVAILABLE
+        if self._process.poll() is None:
+            return State(self._counters[Counter.STATE])
+        if not self._ended:
+            logger.error("the challenger has ended, with %d: there is none until a restart", self._process.returncode)
+            self._drop_waiting()
+        return State.UNAVAILABLE
+
+    def _drop_waiting(self) -> None:
+        """What the challenger was sent and has not answered is lost with it."""
+        self._ended = True
+        with self._lock:
+            waiting = _waiting(self._counters.tolist())
+            self._counters[Counter.SENT] -= waiting
+            self._counters[Counter.DROPPED] += waiting
 
     def _totals(self) -> list[int]:
         """The counters of all workers together, also of those that have ended; the state is of no use there."""
         if self._shared is None:
             return self._counters.tolist()
-        files = [memoryview(path.read_bytes()).cast("q") for path in self._shared.glob("challenger_*.counts")]
-        return [sum(column) for column in zip(*files, strict=True)]
+        contents = [path.read_bytes() for path in self._shared.glob("challenger_*.counts")]
+        whole = [memoryview(content).cast("q") for content in contents if len(content) == COUNTERS * 8]
+        return [sum(column) for column in zip(*whole, strict=True)]
 
     def status(self) -> ShadowStatus:
         """What GET /model-info says of the challenger."""
+        state = self._state()
         totals = self._totals()
         compared = totals[Counter.AGREED] + totals[Counter.DIFFERED]
-        shares = {
-            of: {level: round(totals[at + place] / compared, _DIGITS) for place, level in enumerate(LEVELS)}
-            for of, at in (("champion", CHAMPION), ("challenger", CHALLENGER))
-            if compared
-        }
+        pairs = zip(totals[CHAMPION:CHALLENGER], totals[CHALLENGER:], strict=True)
         return ShadowStatus(
             version=self._version,
-            status=_SAID[self._state()],
+            status=_SAID[state],
             share=self._share,
             rows=compared,
             failed=totals[Counter.FAILED],
-            waiting=totals[Counter.SENT] - compared - totals[Counter.FAILED],
+            waiting=_waiting(totals),
             dropped=totals[Counter.DROPPED],
             agreement=round(totals[Counter.AGREED] / compared, _DIGITS) if compared else None,
-            distance=round(
-                sum(abs(shares["champion"][level] - shares["challenger"][level]) for level in LEVELS) / 2, _DIGITS
-            )
-            if compared
-            else None,
-            levels=shares,
+            distance=round(sum(abs(a - b) for a, b in pairs) / 2 / compared, _DIGITS) if compared else None,
         )
 
     def collect(self) -> Iterable[Metric]:
         """The same for Prometheus, as prometheus-client asks for it."""
+        state = self._state()
         totals = self._totals()
         up = GaugeMetricFamily("obesity_shadow_up", "1 while the challenger is shown what is asked", labels=["version"])
-        up.add_metric([self._version or "unknown"], float(self._state() is State.SHADOWING))
+        up.add_metric([self._version or "unknown"], float(state is State.SHADOWING))
         yield up
         rows = CounterMetricFamily(
             "obesity_shadow_rows", "Rows shown to the challenger, by how its answer compares", labels=["result"]
@@ -160,11 +174,14 @@ class Shadow:
     def close(self) -> None:
         """End the challenger, which has nothing to finish."""
         self._socket.close()
-        try:
-            self._process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
+        self._drop_waiting()
+
+
+def _waiting(counters: list[int]) -> int:
+    answered = (Counter.AGREED, Counter.DIFFERED, Counter.FAILED)
+    return counters[Counter.SENT] - sum(counters[counter] for counter in answered)
 
 
 def _version(directory: Path) -> str | None:

@@ -55,8 +55,9 @@ class Together:
                 batch.answer = self._predict(batch.patients)
             except Exception as error:
                 batch.answer = error
+                raise
         if isinstance(batch.answer, Exception):
-            raise batch.answer
+            raise batch.answer.with_traceback(None)  # or each would add its own part to it
         part = slice(first, first + len(patients))
         answer = batch.answer
         return Predictions(answer.predictions[part], answer.probabilities[part], answer.model_version)
