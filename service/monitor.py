@@ -32,8 +32,8 @@ _SLOTS = _BLOCKS + 1
 # Rows wait until a worker has counted so many, and are published together: seen before and after a single row, counts
 # would tell what is in it.
 _FEWEST_PUBLISHED = 50
-# As long as a request takes; for no longer are its rows kept to be counted together with others.
-_TOGETHER_SECONDS = 0.005
+# For no longer are rows kept, to be counted together with others.
+_SECONDS_TOGETHER = 0.05
 # Ahead of the counts: the slot that is filled now, all rows that were ever counted, and the rows in each slot.
 _CURRENT, _EVER, _ROWS = 0, 1, 2
 _HEADER = _ROWS + _SLOTS
@@ -86,7 +86,7 @@ class Monitor:
             if self._waiting_rows + self._answered_rows >= _FEWEST_PUBLISHED:
                 self._count_answered()
             elif len(self._answered) == 1:
-                loop.call_later(_TOGETHER_SECONDS, self._count_answered)
+                loop.call_later(_SECONDS_TOGETHER, self._count_answered)
             return
         self._count(matrix, levels)
 

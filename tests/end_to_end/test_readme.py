@@ -73,7 +73,6 @@ RUN_ELSEWHERE = {
     "docker compose up --build --detach": "needs an engine and images; test_compose, and its parts by hand",
     "MODEL_DIR=champion SHADOW_MODEL_DIR=models make serve": "test_shadow, with the service's own command",
     "make load-test": "test_load, for 5 s",
-    "python benchmarks/soak.py": "12 minutes; by hand",
     "make retrain SOURCE=new.csv": "test_retraining runs its command",
 }
 REAL_FILE = "obesity_estimation_modified.csv"
