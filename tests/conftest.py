@@ -3,7 +3,9 @@
 import fcntl
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +51,30 @@ def people_texts(people: pd.DataFrame) -> pd.DataFrame:
     return texts
 
 
+@contextmanager
+def one_at_a_time(tmp_path_factory: pytest.TempPathFactory, what: str) -> Iterator[Path]:
+    """Of all processes of a run one does this, and the others wait for it: the folder that they share."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def operations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs that check and load the service from outside, made as their lock says."""
+    with one_at_a_time(tmp_path_factory, "operations"):
+        # The environment that runs these tests is not made anew, whatever is newer than it.
+        subprocess.run(["make", "--silent", "--old-file=.venv/ready", "deploy/.venv/ready"], cwd=ROOT, check=True)
+    return ROOT / "deploy/.venv/bin"
+
+
 @pytest.fixture(scope="session")
 def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a clone with small params, its pipeline run and committed: made once for all processes of a run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    template = shared / "small-template"
-    with (shared / "small-template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(tmp_path_factory, "small-template") as shared:
+        template = shared / "small-template"
         if not template.exists():
             unfinished = shared / "small-template-unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)

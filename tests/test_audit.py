@@ -13,9 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.serving import free_port
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "deploy/.venv/bin/pip-audit").exists(), reason="run make deploy/.venv/ready first"
-)
+pytestmark = pytest.mark.usefixtures("operations")
 
 
 @contextmanager

@@ -14,10 +14,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-DETECT = ROOT / "deploy/.venv/bin/detect-secrets"
-
-pytestmark = pytest.mark.skipif(not DETECT.exists(), reason="run make deploy/.venv/ready first")
-
 # A third of all lines, of the lock files; hexadecimal, so nothing is looked for in them.
 HASH = re.compile(rb" {4}--hash=sha256:[0-9a-f]{64}( \\)?")
 
@@ -28,10 +24,18 @@ NO_SECRETS = {
 }
 
 
-def secrets_in(folder: Path) -> set[tuple[str, str]]:
+def secrets_in(folder: Path, operations: Path) -> set[tuple[str, str]]:
     """Path and kind of each secret in the files of `folder`."""
     run = subprocess.run(
-        [DETECT, "scan", "--all-files", "--no-verify", "--disable-plugin", "HexHighEntropyString", "."],
+        [
+            operations / "detect-secrets",
+            "scan",
+            "--all-files",
+            "--no-verify",
+            "--disable-plugin",
+            "HexHighEntropyString",
+            ".",
+        ],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -66,11 +70,11 @@ def every_line() -> dict[str, dict[bytes, None]]:
     return lines
 
 
-def test_no_version_of_any_file_and_no_message_holds_a_secret(tmp_path):
+def test_no_version_of_any_file_and_no_message_holds_a_secret(tmp_path, operations):
     for path, lines in every_line().items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"\n".join(line for line in lines if not HASH.fullmatch(line)))
-    assert secrets_in(tmp_path) == NO_SECRETS
+    assert secrets_in(tmp_path, operations) == NO_SECRETS
 
 
 # Put together here, or this file would be one of those that hold a secret.
@@ -85,11 +89,11 @@ PLANTED = {
 
 
 @pytest.fixture(scope="module")
-def found_among_planted(tmp_path_factory):
+def found_among_planted(tmp_path_factory, operations):
     folder = tmp_path_factory.mktemp("planted")
     for name, content in PLANTED.values():
         (folder / name).write_text(content)
-    return secrets_in(folder)
+    return secrets_in(folder, operations)
 
 
 @pytest.mark.parametrize("kind", PLANTED)

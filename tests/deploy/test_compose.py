@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.deploy.test_monitoring import CONFIG, OPERATIONS, needs_operations
+from tests.deploy.test_monitoring import CONFIG
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
@@ -23,10 +23,9 @@ def mounts(service: dict) -> dict[str, str]:
     return {target: source for source, target, *_ in (volume.split(":") for volume in service.get("volumes", []))}
 
 
-@needs_operations
-def test_it_is_a_compose_file_by_the_schema_of_the_specification():
+def test_it_is_a_compose_file_by_the_schema_of_the_specification(operations):
     run = subprocess.run(
-        [OPERATIONS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"],
+        [operations / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr

@@ -11,9 +11,7 @@ from obesity_levels.schema import LEVELS
 from tests.conftest import ROOT
 from tests.serving import PATIENT, free_port, running
 
-needs_locust = pytest.mark.skipif(
-    not (ROOT / "deploy/.venv/ready").exists(), reason="Locust is not there: make deploy/.venv/ready"
-)
+pytestmark = pytest.mark.usefixtures("operations")
 
 
 def load_test(port, reports, seconds):
@@ -38,32 +36,27 @@ def report(loaded):
     return json.loads((loaded[1] / "report.json").read_text())
 
 
-@needs_locust
 @pytest.mark.parametrize(("kind", "least", "most"), [(ONE, 0.85, 0.95), (BATCH, 0.05, 0.13), (INVALID, 0.001, 0.03)])
 def test_the_load_is_mixed_as_it_is_said(report, kind, least, most):
     assert least < report["requests"][kind]["requests"] / report["total"]["requests"] < most
 
 
-@needs_locust
 def test_the_service_has_answered_what_the_report_counts(report, service):
     metrics = service.client.get("/metrics").text
     answered = re.search(r'^http_requests_total{.*route="/predict",status="200"} (\S+)$', metrics, re.MULTILINE)
     assert float(answered[1]) >= sum(report["requests"][kind]["requests"] for kind in (ONE, BATCH)) > 0
 
 
-@needs_locust
 def test_the_report_gives_percentiles(report):
     for figures in report["requests"].values():
         assert 0 < figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"] <= figures["max_ms"]
 
 
-@needs_locust
 def test_a_page_shows_the_same_requests(loaded):
     page = (loaded[1] / "report.html").read_text()
     assert all(kind in page for kind in (ONE, BATCH, INVALID))
 
 
-@needs_locust
 def test_a_service_that_refuses_batches_fails_the_load_test(model_dir, tmp_path):
     with running(model_dir, tmp_path / "log", MAX_PATIENTS="1") as service:
         run = load_test(service.port, tmp_path, seconds=2)
@@ -71,7 +64,6 @@ def test_a_service_that_refuses_batches_fails_the_load_test(model_dir, tmp_path)
     assert "422 instead of 200" in run.stdout
 
 
-@needs_locust
 def test_a_service_that_is_not_there_fails_the_load_test(tmp_path):
     run = load_test(free_port(), tmp_path, seconds=2)
     assert run.returncode != 0

@@ -38,9 +38,7 @@ PANELS = {
     for target in panel["targets"]
 }
 
-OPERATIONS = ROOT / "deploy/.venv/bin"
 needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool: apt-get install prometheus")
-needs_operations = pytest.mark.skipif(not OPERATIONS.exists(), reason="run make deploy/.venv/ready first")
 
 
 def promtool(*arguments: str) -> None:
@@ -145,15 +143,14 @@ def test_each_alert_says_how_urgent_it_is_and_what_to_do(rule):
     assert rule["annotations"].keys() == {"summary", "runbook"}
 
 
-@needs_operations
-def test_every_metric_and_label_that_is_asked_for_is_one_that_the_service_exposes(service):
+def test_every_metric_and_label_that_is_asked_for_is_one_that_the_service_exposes(service, operations):
     families = text_string_to_metric_families(service.client.get("/metrics").text)
     exposed: dict[str, set[str]] = {"up": set()}
     for sample in (sample for family in families for sample in family.samples):
         exposed.setdefault(sample.name, set()).update(sample.labels)
     expressions = [rule["expr"] for rule in RULES.values()] + [target["expr"] for target in PANELS.values()]
     run = subprocess.run(
-        [OPERATIONS / "python", ROOT / "tests/deploy/selectors.py"],
+        [operations / "python", ROOT / "tests/deploy/selectors.py"],
         input=json.dumps(expressions), capture_output=True, text=True, check=True,
     )  # fmt: skip
     for expression, selectors in zip(expressions, json.loads(run.stdout), strict=True):
