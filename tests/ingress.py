@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.serving import free_port
+from tests.waiting import eventually
 
 CONFIGURATION = (ROOT / "deploy/nginx/obesity-classifier.conf").read_text()
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
@@ -110,14 +110,14 @@ def ingress(
 
 
 def _wait_until_it_answers(running: Ingress, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise AssertionError(f"nginx ended:\n{(running.folder / 'error.log').read_text()}")
+        try:
+            client.get("/")
+        except httpx.TransportError:
+            return False
+        return True
+
     with running.client("") as client:
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise AssertionError(f"nginx ended:\n{(running.folder / 'error.log').read_text()}")
-            try:
-                client.get("/")
-                return
-            except httpx.TransportError:
-                time.sleep(0.02)
-    raise AssertionError("nginx did not answer within 30 s")
+        eventually(answers, "an answer of nginx", seconds=30)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 
 from tests.conftest import ROOT
+from tests.waiting import eventually
 
 PATIENT = json.loads((ROOT / "sample_request.json").read_text())["patients"][0]
 JSON = {"Content-Type": "application/json"}
@@ -44,13 +44,12 @@ class Service:
 
     def line_of(self, request_id: str) -> dict[str, Any]:
         """The line of a request, which is written after its answer."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            for line in self.log_lines():
-                if line["message"] == "request" and line["request_id"] == request_id:
-                    return line
-            time.sleep(0.05)
-        raise AssertionError(f"no line of request {request_id}")
+
+        def found() -> dict[str, Any] | None:
+            lines = (line for line in self.log_lines() if line["message"] == "request")
+            return next((line for line in lines if line["request_id"] == request_id), None)
+
+        return eventually(found, f"a line of request {request_id}")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -109,13 +108,12 @@ def running(model_dir: Path, log: Path, python: str = sys.executable, **variable
 
 
 def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         if process.poll() is not None:
             raise AssertionError(f"the service ended with {process.returncode}:\n{log.read_text()}")
         try:
-            if client.get("/health/ready").status_code == 200:
-                return
+            return client.get("/health/ready").status_code == 200
         except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"the service did not get ready:\n{log.read_text()}")
+            return False
+
+    eventually(ready, lambda: f"ready:\n{log.read_text()}", seconds=60)

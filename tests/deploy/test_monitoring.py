@@ -5,7 +5,6 @@ import math
 import re
 import shutil
 import subprocess
-import time
 
 import httpx
 import numpy as np
@@ -17,6 +16,7 @@ from obesity_levels.schema import ANSWERS
 from obesity_levels.simulation import draw_people
 from tests.conftest import ROOT
 from tests.serving import PATIENT, free_port, running
+from tests.waiting import eventually
 
 PROMETHEUS = ROOT / "deploy/prometheus"
 CONFIG = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
@@ -44,15 +44,6 @@ needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="needs 
 def promtool(*arguments: str) -> None:
     run = subprocess.run(["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-
-
-def eventually(found, seconds: float = 30):
-    """What `found` returns, once that is true."""
-    deadline = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +90,9 @@ def prometheus(service, people, tmp_path_factory):
         )  # fmt: skip
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=20, trust_env=False) as client:
-            eventually(lambda: reached(client) and query(client, 'up{job="obesity-classifier"} == 1'))
+            eventually(lambda: reached(client) and query(client, 'up{job="obesity-classifier"} == 1'), "up")
             traffic(service, people)  # so that the counters have grown between two scrapes
-            eventually(lambda: query(client, 'rate(http_requests_total{status="422"}[10s]) > 0'))
+            eventually(lambda: query(client, 'rate(http_requests_total{status="422"}[10s]) > 0'), "two scrapes")
             yield client
     finally:
         process.terminate()
@@ -165,7 +156,7 @@ def test_prometheus_evaluates_every_rule_and_no_alert_is_raised_by_a_service_in_
         (group,) = prometheus.get("/rules").json()["data"]["groups"]
         return [] if any(rule["health"] == "unknown" for rule in group["rules"]) else group["rules"]
 
-    rules = eventually(evaluated)
+    rules = eventually(evaluated, "every rule evaluated")
     assert {rule["name"]: (rule["health"], rule["state"]) for rule in rules} == dict.fromkeys(RULES, ("ok", "inactive"))
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import ssl
-import time
 from contextlib import ExitStack
 
 import pytest
@@ -12,6 +11,7 @@ from service.settings import Settings
 
 from tests.ingress import CONFIGURATION, Ingress, ingress, needs_nginx
 from tests.serving import JSON, PATIENT, free_port
+from tests.waiting import eventually
 
 pytestmark = needs_nginx
 
@@ -163,15 +163,13 @@ def test_an_id_that_is_none_is_replaced_by_one_that_both_logs_have(nginx, client
 
 def line_of(nginx, request_id):
     """The line of a request, which nginx writes after its answer."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+
+    def found():
         # the last line may not be whole
         written = (nginx.folder / "obesity-classifier.log").read_text().rpartition("\n")[0]
-        for line in map(json.loads, written.splitlines()):
-            if line["request_id"] == request_id:
-                return line
-        time.sleep(0.05)
-    raise AssertionError(f"no line of request {request_id}")
+        return next((line for line in map(json.loads, written.splitlines()) if line["request_id"] == request_id), None)
+
+    return eventually(found, f"a line of request {request_id}")
 
 
 def test_the_log_names_the_client_and_nothing_of_what_was_asked(nginx, client):

@@ -12,6 +12,7 @@ import httpx
 
 from tests.ingress import Ingress, ingress, needs_nginx
 from tests.serving import JSON, PATIENT, Service, free_port, running
+from tests.waiting import eventually
 
 pytestmark = needs_nginx
 
@@ -56,13 +57,11 @@ def load(nginx: Ingress) -> Iterator[Counter[str]]:
 
 
 def wait_until_it_answered_enough(service: Service) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    def enough() -> bool:
         requests = [line for line in service.log_lines() if line["message"] == "request"]
-        if sum((line["route"], line["status"]) == ("/predict", 200) for line in requests) >= ENOUGH:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the service on port {service.port} answered less than {ENOUGH} requests in 60 s")
+        return sum((line["route"], line["status"]) == ("/predict", 200) for line in requests) >= ENOUGH
+
+    eventually(enough, f"{ENOUGH} answers of the service on port {service.port}", seconds=60)
 
 
 def test_no_request_fails_while_both_replicas_are_replaced(model_dir, tmp_path):

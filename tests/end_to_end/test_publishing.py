@@ -90,6 +90,16 @@ def committed(clone: Clone, changes: dict[str, str]):
         clone.run("dvc", "checkout", "--quiet", "--force")
 
 
+@contextlib.contextmanager
+def edited(clone: Clone, name: str, changes: dict[str, str]):
+    """With another content of a file that git tracks; as it was again in the end."""
+    clone.edit(name, changes)
+    try:
+        yield
+    finally:
+        clone.run("git", "checkout", "--quiet", name)
+
+
 def test_before_anything_is_published_there_is_no_champion_and_nothing_is_promoted(clone, publishing):
     refused = publishing("fetch", check=False)
     assert refused.returncode == 1
@@ -151,11 +161,8 @@ def test_a_model_that_fails_the_gate_is_refused_with_each_condition_and_by_how_m
 
 
 def test_promoting_from_a_workspace_that_is_not_committed_is_refused(clone, publishing):
-    clone.edit("README.md", {"# ": "# not committed "})
-    try:
+    with edited(clone, "README.md", {"# ": "# not committed "}):
         refused = publishing("promote", check=False)
-    finally:
-        clone.run("git", "checkout", "--quiet", "README.md")
     assert refused.returncode == 1
     assert "commit first" in refused.stderr
     assert "README.md" in refused.stderr
@@ -367,23 +374,15 @@ def test_what_an_interrupted_attempt_left_is_cleared_away(clone, publishing):
 
 
 def test_a_number_that_was_edited_by_hand_is_not_published(clone, publishing):
-    path = clone.path / "metrics/evaluate.json"
-    truth = path.read_text()
-    path.write_text(truth.replace('"accuracy": 0', '"accuracy": 1', 1))
-    try:
+    with edited(clone, "metrics/evaluate.json", {'"accuracy": 0': '"accuracy": 1'}):
         refused = publishing("publish", check=False)
-    finally:
-        path.write_text(truth)
     assert refused.returncode == 1
     assert "metrics/evaluate.json is not the one that dvc.lock names" in refused.stderr
 
 
 def test_what_dvc_would_make_anew_is_not_published(clone, publishing):
-    clone.edit("params.yaml", {"min_rows: 50": "min_rows: 51"})
-    try:
+    with edited(clone, "params.yaml", {"min_rows: 50": "min_rows: 51"}):
         refused = publishing("publish", check=False)
-    finally:
-        clone.run("git", "checkout", "--quiet", "params.yaml")
     assert refused.returncode == 1
     assert "not as dvc.lock says: check, drift-simulate; run `dvc repro` first" in refused.stderr
 

@@ -16,6 +16,7 @@ import pytest
 from service.connections import LARGEST_HEAD
 
 from tests.serving import JSON, PATIENT, running
+from tests.waiting import eventually
 
 MARK = "sekret-4711"
 BODY = json.dumps({"patients": [PATIENT]}).encode()
@@ -93,10 +94,11 @@ def open_files(service) -> int:
 
 
 def assert_lets_go(service, files: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while open_files(service) > files:
-        assert time.monotonic() < deadline, f"{open_files(service)} files are open, before there were {files}"
-        time.sleep(0.1)
+    eventually(
+        lambda: open_files(service) <= files,
+        lambda: f"{files} open files, as there were before; there are {open_files(service)}",
+        seconds,
+    )
 
 
 # What two servers could read differently: one behind the other would answer a request that the first has never seen.

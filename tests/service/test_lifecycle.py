@@ -12,6 +12,7 @@ import pytest
 
 from obesity_levels.features import PROFILES
 from tests.serving import PATIENT, free_port, refused, running
+from tests.waiting import eventually
 
 BATCH = json.dumps({"patients": [PATIENT] * 10_000}).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -173,10 +174,9 @@ def test_two_workers_both_answer_and_their_metrics_add_up(model_dir, tmp_path):
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: httpx.post(url, json={"patients": [PATIENT] * 90}, timeout=60), range(60)))
         counted = 'http_requests_total{method="POST",route="/predict",status="200"} 60.0'
-        deadline = time.monotonic() + 20
-        while counted not in (text := service.client.get("/metrics").text):  # counted after the answer
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        # they are counted after the answer
+        eventually(lambda: counted in service.client.get("/metrics").text, counted)
+        text = service.client.get("/metrics").text
         predicted = [
             float(line.split()[-1]) for line in text.splitlines() if line.startswith("obesity_predictions_total")
         ]

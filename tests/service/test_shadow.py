@@ -17,6 +17,7 @@ from obesity_levels.schema import LEVELS
 from tests.artifacts import COLUMNS, constant_onnx, onnx_model, write_artifact
 from tests.service.test_predict import expected
 from tests.serving import PATIENT, running
+from tests.waiting import eventually
 
 SINGLE, BATCH = 60, 300
 # Answers of fewer rows are not counted yet.
@@ -102,11 +103,13 @@ def shadowed(request, model_dir, tmp_path_factory):
 
 
 def wait_for(service, condition):
-    deadline = time.monotonic() + 20
-    while not condition(said := service.client.get("/model-info").json()["challenger"]):
-        assert time.monotonic() < deadline, said
-        time.sleep(0.05)
-    return said
+    """What is said of the challenger, once the condition holds of it."""
+
+    def found():
+        said = service.client.get("/model-info").json()["challenger"]
+        return said if condition(said) else None
+
+    return eventually(found, lambda: str(service.client.get("/model-info").json()["challenger"]))
 
 
 def accounted(said):
