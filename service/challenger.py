@@ -30,8 +30,8 @@ from obesity_levels.scoring import Classifier, load_classifier, most_probable
 from service.logs import log_config
 from service.memory import give_back_memory
 
-LARGEST_MESSAGE = 200_000
-"""In bytes; what a Unix socket takes at once by default."""
+# In bytes; what a Unix socket takes at once by default.
+_LARGEST_MESSAGE = 200_000
 
 # What it finds is published of so many rows together: of fewer, counts would tell what somebody was predicted.
 _FEWEST_PUBLISHED = 50
@@ -107,7 +107,7 @@ def main() -> None:
     decode = msgspec.msgpack.Decoder(Rows).decode
     failed_before = False
     with socket.socket(fileno=sender) as messages:
-        while message := messages.recv(LARGEST_MESSAGE):
+        while message := messages.recv(_LARGEST_MESSAGE):
             started = time.monotonic()
             rows = decode(message)
             try:

@@ -22,7 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, Verdict, judge
 from obesity_levels.features import Matrix
 from service.contract import DriftColumn, DriftStatus
-from service.together import running_loop
+from service.together import Gathered, on_event_loop
 
 Levels = npt.NDArray[np.int64]
 
@@ -32,8 +32,6 @@ _SLOTS = _BLOCKS + 1
 # Rows wait until a worker has counted so many, and are published together: seen before and after a single row, counts
 # would tell what is in it.
 _FEWEST_PUBLISHED = 50
-# For no longer are rows kept, to be counted together with others.
-_SECONDS_TOGETHER = 0.05
 # Ahead of the counts: the slot that is filled now, all rows that were ever counted, and the rows in each slot.
 _CURRENT, _EVER, _ROWS = 0, 1, 2
 _HEADER = _ROWS + _SLOTS
@@ -66,34 +64,23 @@ class Monitor:
         # One after the other: the header, and the cells of each block.
         self._counts = memoryview(memory).cast("q")
         self._blocks = np.frombuffer(memory, np.int64, offset=_HEADER * 8).reshape(_SLOTS, -1)
-        # This worker's own: rows of requests that are answered now, and counts of fewer rows than are published.
-        self._answered: list[tuple[Matrix, Levels]] = []
-        self._answered_rows = 0
+        # This worker's own: rows that were answered just now, and counts of fewer rows than are published.
+        self._answered = Gathered(self._count_answered)
         self._waiting = np.zeros(self._cells.total, np.int64)
         self._waiting_rows = 0
         self._waiting_lock = threading.Lock()
         self._judged: tuple[float, Judgement, Counts] | None = None
 
     def observe(self, matrix: Matrix, levels: Levels) -> None:
-        """Count rows of the model's input and the levels predicted for them.
-
-        Those of small requests are counted together, milliseconds later: between requests the caches forget the
-        counting, and that costs more than the counting.
-        """
-        if len(matrix) < _FEWEST_PUBLISHED and (loop := running_loop()):
-            self._answered.append((matrix, levels))
-            self._answered_rows += len(matrix)
-            if self._waiting_rows + self._answered_rows >= _FEWEST_PUBLISHED:
-                self._count_answered()
-            elif len(self._answered) == 1:
-                loop.call_later(_SECONDS_TOGETHER, self._count_answered)
+        """Count rows of the model's input and the levels predicted for them; those of small requests a little later."""
+        if len(matrix) >= _FEWEST_PUBLISHED or not on_event_loop():
+            self._count(matrix, levels)
             return
-        self._count(matrix, levels)
+        self._answered.add((matrix, levels), len(matrix))
+        if self._waiting_rows + self._answered.rows >= _FEWEST_PUBLISHED:
+            self._answered.hand_on()
 
-    def _count_answered(self) -> None:
-        answered, self._answered, self._answered_rows = self._answered, [], 0
-        if not answered:  # they were enough before the time was up
-            return
+    def _count_answered(self, answered: list[tuple[Matrix, Levels]]) -> None:
         matrices, levels = zip(*answered, strict=True)
         self._count(np.concatenate(matrices), np.concatenate(levels))
 

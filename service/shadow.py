@@ -28,14 +28,16 @@ from obesity_levels.schema import LEVELS, Patient
 from obesity_levels.scoring import MANIFEST, load_manifest
 from service.challenger import CHALLENGER, CHAMPION, COUNTERS, Counter, Rows, State
 from service.contract import ShadowStatus
-from service.together import running_loop
+from service.together import Gathered, on_event_loop
 
-# Rows of small requests wait until they are so many, or so many seconds, and are sent together.
+# Rows of small requests are sent together, once they are so many.
 _ROWS_AT_ONCE = 50
-_SECONDS_TOGETHER = 0.05
 # Of a large request so many, at random: a socket takes two or three messages of such a size before the first is read.
 _ROWS_OF_REQUEST = 1000
 _DIGITS = 4
+
+# What the champion said, as a place in LEVELS, and of whom.
+Pairs = list[tuple[int, Patient]]
 
 logger = logging.getLogger("service.challenger")
 
@@ -58,7 +60,7 @@ class Shadow:
         self._shared = shared
         self._version = _version(directory)
         self._encode = msgspec.msgpack.Encoder().encode
-        self._waiting: list[tuple[int, Patient]] = []
+        self._gathered = Gathered(self._send_gathered)
         self._chance = random.Random()
         self._lock = threading.Lock()  # large requests are predicted on a thread
         self._ended = False
@@ -81,22 +83,18 @@ class Shadow:
             chosen = [pair for pair in zip(levels, patients, strict=True) if self._chance.random() < self._share]
         else:
             chosen = list(zip(levels, patients, strict=True))
-        if len(chosen) < _ROWS_AT_ONCE and (loop := running_loop()):
-            self._waiting += chosen
-            if len(self._waiting) >= _ROWS_AT_ONCE:
-                self._send_waiting()
-            elif chosen and len(self._waiting) == len(chosen):
-                loop.call_later(_SECONDS_TOGETHER, self._send_waiting)
-            return
-        shown = chosen if len(chosen) <= _ROWS_OF_REQUEST else self._chance.sample(chosen, _ROWS_OF_REQUEST)
-        self._send(shown, others=len(chosen) - len(shown))
+        if len(chosen) >= _ROWS_AT_ONCE or not on_event_loop():
+            shown = chosen if len(chosen) <= _ROWS_OF_REQUEST else self._chance.sample(chosen, _ROWS_OF_REQUEST)
+            self._send(shown, others=len(chosen) - len(shown))
+        elif chosen:
+            self._gathered.add(chosen, len(chosen))
+            if self._gathered.rows >= _ROWS_AT_ONCE:
+                self._gathered.hand_on()
 
-    def _send_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._send(waiting)
+    def _send_gathered(self, gathered: list[Pairs]) -> None:
+        self._send([pair for pairs in gathered for pair in pairs])
 
-    def _send(self, pairs: list[tuple[int, Patient]], others: int = 0) -> None:
+    def _send(self, pairs: Pairs, others: int = 0) -> None:
         """Send `pairs` if they are taken at once, and count them; `others` are too many to be sent."""
         message = self._encode(Rows([level for level, _ in pairs], [astuple(patient) for _, patient in pairs]))
         with self._lock:
