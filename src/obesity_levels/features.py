@@ -5,6 +5,7 @@ numpy only, because the service imports it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -36,12 +37,14 @@ _CODES: dict[str, dict[str | None, float]] = {
     name: {**{value: float(code) for code, value in enumerate(values)}, None: MISSING}
     for name, values in CATEGORIES.items()
 }
+# Of each answer its codes, or None where it is a number.
+_CODES_OF = [_CODES.get(name) for name in ANSWERS]
 _HEIGHT, _WEIGHT = ANSWERS.index("Height"), ANSWERS.index("Weight")
-# Profile -> of each answer that it knows, the place in the row and the codes, or None where it is a number.
-_PLANS = {
-    profile: [(ANSWERS.index(name), _CODES.get(name)) for name in columns if name != BMI]
-    for profile, columns in PROFILES.items()
-}
+_ALL = PROFILES["full"]
+# Profile -> the places of its columns among all.
+_PLACES = {profile: [_ALL.index(name) for name in columns] for profile, columns in PROFILES.items()}
+# From so many rows on they are coded column by column.
+_MANY = 8
 
 
 def input_matrix(rows: Iterable[Sequence[Any]], profile: str) -> Matrix:
@@ -51,16 +54,37 @@ def input_matrix(rows: Iterable[Sequence[Any]], profile: str) -> Matrix:
     None where missing. Categories are coded by their order in the schema, missing cells as MISSING. Raises KeyError for
     a category that the schema does not know.
     """
-    plan, columns = _PLANS[profile], PROFILES[profile]
-    with_bmi = BMI in columns
-    # Row by row in plain Python: numpy is called once, because for one row its calls cost more than all the rest.
+    rows = list(rows)
+    matrix = _of_many(rows) if len(rows) >= _MANY else _of_few(rows)
+    return matrix if profile == "full" else matrix.take(_PLACES[profile], axis=1)
+
+
+def _of_few(rows: list[Sequence[Any]]) -> Matrix:
+    """Row by row in plain Python: numpy is called once, because for one row its calls cost more than all the rest."""
     cells: list[float] = []
     for row in rows:
-        cells += [(MISSING if row[at] is None else row[at]) if codes is None else codes[row[at]] for at, codes in plan]
-        if with_bmi:
-            bmi = body_mass_index(row[_HEIGHT], row[_WEIGHT])
-            cells.append(MISSING if bmi is None else bmi)
-    return np.array(cells, dtype=np.float32).reshape(-1, len(columns))
+        cells += [
+            (MISSING if answer is None else answer) if codes is None else codes[answer]
+            for answer, codes in zip(row, _CODES_OF, strict=True)
+        ]
+        bmi = body_mass_index(row[_HEIGHT], row[_WEIGHT])
+        cells.append(MISSING if bmi is None else bmi)
+    return np.array(cells, dtype=np.float32).reshape(-1, len(_ALL))
+
+
+def _of_many(rows: list[Sequence[Any]]) -> Matrix:
+    """Column by column: half the time of the other."""
+    width = len(ANSWERS)
+    cells = list(itertools.chain.from_iterable(rows))
+    for at, codes in enumerate(_CODES_OF):
+        if codes is not None:
+            cells[at::width] = map(codes.__getitem__, cells[at::width])
+    answers = np.fromiter(cells, np.float64, len(cells)).reshape(-1, width)  # None becomes NaN
+    matrix = np.empty((len(answers), len(_ALL)), np.float32)
+    matrix[:, :width] = answers
+    matrix[:, width] = answers[:, _WEIGHT] / (answers[:, _HEIGHT] * answers[:, _HEIGHT])
+    matrix[np.isnan(matrix)] = MISSING
+    return matrix
 
 
 def body_mass_index(height: float | None, weight: float | None) -> float | None:

@@ -167,9 +167,47 @@ def export_onnx(fitted: MaskedCopies) -> bytes:
     kept = [output for output in model.graph.output if output.name == _OUTPUT]
     del model.graph.output[:]
     model.graph.output.extend(kept)
-    _clip_output(model.graph)
+    used = {name for node in model.graph.node for name in node.input}
+    for node in model.graph.node:
+        if node.op_type == "TreeEnsembleClassifier" and node.output[0] not in used:
+            _only_sum(node)
+    if len(model.graph.node) > 1 or _highest_sum(model.graph.node[0]) > 1:
+        _clip_output(model.graph)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
+
+
+def _only_sum(trees: onnx.NodeProto) -> None:
+    """Make of a classifier of trees the regressor with the same sums, which looks for no label.
+
+    A leaf then names only the levels that it speaks for, most of them one: adding the zeros of the others took a fifth
+    of the time, and half of the file.
+    """
+    trees.op_type = "TreeEnsembleRegressor"
+    del trees.output[0]
+    attributes = {attribute.name: attribute for attribute in trees.attribute}
+    weights = np.array(attributes["class_weights"].floats, dtype=np.float32)
+    kept = np.flatnonzero(weights)
+    for part in ("ids", "nodeids", "treeids"):
+        attributes[f"class_{part}"].ints[:] = np.array(attributes[f"class_{part}"].ints)[kept]
+    attributes["class_weights"].floats[:] = weights[kept]
+    for part in ("ids", "nodeids", "treeids", "weights"):
+        attributes[f"class_{part}"].name = f"target_{part}"
+    trees.attribute.remove(attributes["classlabels_int64s"])
+    trees.attribute.append(onnx.helper.make_attribute("n_targets", len(LEVELS)))
+
+
+def _highest_sum(trees: onnx.NodeProto) -> np.float32:
+    """The largest sum of a forest: rounding is monotone, so none is above that of each tree's largest weight.
+
+    Added as ONNX Runtime does it on one thread: a tree after the other, in float32.
+    """
+    attributes = {attribute.name: attribute for attribute in trees.attribute}
+    of_tree = np.array(attributes["target_treeids"].ints)
+    weights = np.array(attributes["target_weights"].floats, dtype=np.float32)
+    largest = np.zeros(of_tree.max() + 1, dtype=np.float32)
+    np.maximum.at(largest, of_tree, weights)
+    return np.cumsum(largest)[-1]
 
 
 def _clip_output(graph: onnx.GraphProto) -> None:

@@ -57,6 +57,13 @@ def test_each_row_is_coded_by_itself(rows):
     np.testing.assert_array_equal(together, alone)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+@given(rows=st.lists(records(), min_size=1, max_size=5))
+def test_rows_are_coded_alike_be_they_few_or_many(profile, rows):
+    few = matrix_of(*rows, profile=profile)
+    np.testing.assert_array_equal(matrix_of(*rows * 20, profile=profile), np.tile(few, (20, 1)))
+
+
 def test_missing_lies_below_every_scale_and_every_code():
     assert min(low for low, _ in SCALES.values()) > MISSING
     assert MISSING < 0
