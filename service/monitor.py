@@ -11,7 +11,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -71,16 +71,16 @@ class Monitor:
         self._waiting_lock = threading.Lock()
         self._judged: tuple[float, Judgement, Counts] | None = None
 
-    def observe(self, matrix: Matrix, levels: Levels) -> None:
+    def observe(self, matrix: Matrix, levels: Sequence[int]) -> None:
         """Count rows of the model's input and the levels predicted for them; those of small requests a little later."""
         if len(matrix) >= _FEWEST_PUBLISHED or not on_event_loop():
-            self._count(matrix, levels)
+            self._count(matrix, np.asarray(levels))
             return
         self._answered.add((matrix, levels), len(matrix))
         if self._waiting_rows + self._answered.rows >= _FEWEST_PUBLISHED:
             self._answered.hand_on()
 
-    def _count_answered(self, answered: list[tuple[Matrix, Levels]]) -> None:
+    def _count_answered(self, answered: list[tuple[Matrix, Sequence[int]]]) -> None:
         matrices, levels = zip(*answered, strict=True)
         self._count(np.concatenate(matrices), np.concatenate(levels))
 

@@ -7,6 +7,7 @@ or its body, which may be about a person.
 
 from __future__ import annotations
 
+import collections
 import logging
 import os
 import re
@@ -67,9 +68,8 @@ def count_predictions(levels: Sequence[str]) -> None:
     if len(levels) == 1:
         _predicted[levels[0]].inc()
         return
-    for level, child in _predicted.items():
-        if count := levels.count(level):
-            child.inc(count)
+    for level, count in collections.Counter(levels).items():
+        _predicted[level].inc(count)
 
 
 def registry_of(collector: Collector) -> CollectorRegistry:

@@ -45,6 +45,8 @@ class Together:
     async def predict(self, patients: Sequence[Patient]) -> Predictions:
         """What `predict` says of these patients. Raises what it raises, to all that were scored together."""
         batch = self._open
+        if not (batch.patients or self._arrivals.expected):
+            return self._predict(patients)  # nobody else has asked
         first = len(batch.patients)
         batch.patients += patients
         full = len(batch.patients) >= _MOST_ROWS
@@ -78,19 +80,25 @@ class Gathered(Generic[T]):
         self.rows = 0
         self._items: list[T] = []
         self._hand_on = hand_on
+        self._timer_runs = False
 
     def add(self, item: T, rows: int) -> None:
         """Keep `item`, which is about so many rows."""
         self._items.append(item)
         self.rows += rows
-        if len(self._items) == 1:
-            asyncio.get_running_loop().call_later(_SECONDS_GATHERED, self.hand_on)
+        if not self._timer_runs:
+            self._timer_runs = True
+            asyncio.get_running_loop().call_later(_SECONDS_GATHERED, self._time_is_up)
 
     def hand_on(self) -> None:
         """Hand on what there is, if there is anything."""
         items, self._items, self.rows = self._items, [], 0
         if items:
             self._hand_on(items)
+
+    def _time_is_up(self) -> None:
+        self._timer_runs = False
+        self.hand_on()
 
 
 def on_event_loop() -> bool:
