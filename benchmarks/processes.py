@@ -35,9 +35,18 @@ class Process:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def rss_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    def rss_mb(self, most: bool = False) -> float:
+        """Resident memory now, or the most that there ever was."""
+        return _memory_mb(self.process.pid, "VmHWM" if most else "VmRSS")
+
+    def challenger_rss_mb(self) -> float:
+        """Resident memory of the one process that this one has started."""
+        (pid,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return _memory_mb(int(pid), "VmRSS")
+
+
+def _memory_mb(pid: int, what: str) -> float:
+    return int(Path(f"/proc/{pid}/status").read_text().split(f"{what}:")[1].split()[0]) / 1024
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from obesity_levels.scoring import load_classifier
 OPTIONS = {name: SCALES.get(name) or CATEGORIES[name] for name in ANSWERS}
 BATCH = 1000
 LARGE_BATCH = 10_000
+AT_THE_LIMITS = "at the limits"
 
 # The body comes from a file; the result is printed as JSON, in microseconds and requests.
 WRK_SCRIPT = r"""
@@ -68,12 +69,14 @@ class Load:
         (folder / "post.lua").write_text(WRK_SCRIPT)
         for patients in (1, BATCH, LARGE_BATCH):
             (folder / f"{patients}.json").write_bytes(body(patients))
+        # As many patients in as many bytes as a body may have.
+        (folder / f"{AT_THE_LIMITS}.json").write_bytes(body(LARGE_BATCH).ljust(10_000_000))
 
-    def put_on(self, process: Process, connections: int, patients: int) -> dict[str, float]:
+    def put_on(self, process: Process, connections: int, patients: int | str) -> dict[str, float]:
         """p50 and p99 in ms, requests a second; any answer but a good one is an error."""
         run = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--latency", "-s", str(self.folder / "post.lua"),
-             f"http://127.0.0.1:{process.port}/predict"],
+            ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "60s", "--latency",
+             "-s", str(self.folder / "post.lua"), f"http://127.0.0.1:{process.port}/predict"],
             env=os.environ | {"BODY": str(self.folder / f"{patients}.json")},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -164,6 +167,9 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             shadowed = in_turns(load, both, 8 * rounds, 16, 1)
             with urllib.request.urlopen(f"{beside.url}/model-info") as answer:
                 challenger = json.load(answer)["challenger"]
+        with running("-m", "service", SHADOW_MODEL_DIR=str(MODEL_DIR)) as limits:
+            load.put_on(limits, 24, AT_THE_LIMITS)
+            most, beside_it = limits.rss_mb(most=True), limits.challenger_rss_mb()
     model_alone = model_ms()
     found = {
         "single": {
@@ -189,7 +195,7 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             "shown": challenger["rows"] / (challenger["rows"] + challenger["waiting"] + challenger["dropped"]),
         },
         "cold_start_s": statistics.median(cold),
-        "rss_mb": {"idle": idle, "after_batches": after},
+        "rss_mb": {"idle": idle, "after_batches": after, "most_at_the_limits": most, "challenger": beside_it},
     }
     table = [
         ["service", 1, 1, *single_1["service"].values()],
@@ -242,6 +248,8 @@ def main() -> None:
         ["start to first ready answer, s", found["cold_start_s"]],
         ["memory, idle, MB", found["rss_mb"]["idle"]],
         ["memory, after large batches, MB", found["rss_mb"]["after_batches"]],
+        ["memory, the most while 24 clients send 10 MB each, MB", found["rss_mb"]["most_at_the_limits"]],
+        ["memory, a challenger's process, MB", found["rss_mb"]["challenger"]],
     ]
     print(tabulate(summary, ["", "measured"], tablefmt="github", floatfmt=".2f"))
     if arguments.json:
