@@ -91,7 +91,7 @@ def serve(settings: Settings, app: ASGIApp | str) -> None:
         port=settings.port,
         workers=settings.workers,
         # uvloop accepts one connection a turn: over capacity, when a turn is long, new ones wait without end
-        loop="asyncio",
+        loop="asyncio" if settings.workers == 1 else "service.worker:Loop",
         http=connection,  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
