@@ -159,7 +159,7 @@ def test_two_workers_count_in_one_window(model_dir, tmp_path, patients):
         counted = Counter(line["process"] for line in service.log_lines() if line.get("route") == "/predict")
         assert len(counted) == 2
         for _ in range(4):  # whichever worker answers
-            drift_of(service, 3600)
+            assert drift_of(service, 3600)["verdict"] == "no drift"
 
 
 def test_two_monitors_that_share_a_file_are_one(model_dir, tmp_path):
