@@ -22,10 +22,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import astuple
 
 from obesity_levels.errors import ArtifactError
 from obesity_levels.features import input_matrix
-from obesity_levels.schema import LEVELS
+from obesity_levels.schema import LEVELS, Patient
 from obesity_levels.scoring import Classifier, load_classifier, most_probable
 from service.logs import log_config
 from service.memory import give_back_memory
@@ -66,16 +67,21 @@ class State(IntEnum):
     LOADING, SHADOWING, UNAVAILABLE = range(3)
 
 
+class Answers(Patient, array_like=True, gc=False):
+    """A patient without the names."""
+
+
 class Rows(msgspec.Struct, array_like=True):
     """What is sent: the champion's answers, as places in LEVELS, and the 16 answers of each patient."""
 
     levels: list[int]
-    patients: list[tuple[float | str | None, ...]]
+    patients: list[Answers]
 
 
 def compare(classifier: Classifier, rows: Rows) -> Counts:
     """Predict `rows`: how that compares, by the place of the counter. Raises what the model raises."""
-    probabilities = classifier.probabilities(input_matrix(rows.patients, classifier.manifest.profile))
+    matrix = input_matrix(map(astuple, rows.patients), classifier.manifest.profile)
+    probabilities = classifier.probabilities(matrix)
     if probabilities.shape != (len(rows.levels), len(LEVELS)) or not np.isfinite(probabilities).all():
         raise ArtifactError("its answers are not probabilities")
     champion, challenger = np.array(rows.levels), most_probable(probabilities)

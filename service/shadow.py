@@ -26,7 +26,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from obesity_levels.errors import ArtifactError
 from obesity_levels.schema import LEVELS, Patient
 from obesity_levels.scoring import MANIFEST, load_manifest
-from service.challenger import CHALLENGER, CHAMPION, COUNTERS, Counter, Rows, State
+from service.challenger import CHALLENGER, CHAMPION, COUNTERS, Counter, State
 from service.contract import ShadowStatus
 from service.together import Gathered, on_event_loop
 
@@ -96,7 +96,8 @@ class Shadow:
 
     def _send(self, pairs: Pairs, others: int = 0) -> None:
         """Send `pairs` if they are taken at once, and count them; `others` are too many to be sent."""
-        message = self._encode(Rows([level for level, _ in pairs], [astuple(patient) for _, patient in pairs]))
+        # As the challenger's Rows are written.
+        message = self._encode(([level for level, _ in pairs], [astuple(patient) for _, patient in pairs]))
         with self._lock:
             self._counters[Counter.DROPPED] += others
             self._counters[Counter.SENT] += len(pairs)

@@ -1,10 +1,13 @@
 """Hypothesis strategies, built from the schema."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
-from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES
+from obesity_levels.features import Matrix, input_matrix
+from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, Patient
 
 
 def answers(name: str, values: int | None = None) -> st.SearchStrategy:
@@ -46,3 +49,8 @@ def as_table(rows: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     types = {name: "float64" if name in SCALES else "str" for name in COLUMNS}
     return table.astype(types).set_index(pd.RangeIndex(2, len(rows) + 2, name="line"))
+
+
+def matrix_of(rows: list[dict], profile: str = "full") -> Matrix:
+    """The input matrix of records, which are read as the service reads them."""
+    return input_matrix(map(astuple, msgspec.convert(rows, list[Patient])), profile)

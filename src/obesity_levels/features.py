@@ -6,6 +6,7 @@ numpy only, because the service imports it.
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -33,26 +34,25 @@ PROFILES: dict[str, tuple[str, ...]] = {
 }
 """Profile -> names of the columns of its input matrix, in order."""
 
-_CODES: dict[str, dict[str | None, float]] = {
-    name: {**{value: float(code) for code, value in enumerate(values)}, None: MISSING}
+# Of each category of a question, its code; nothing answered stays so.
+_CODES: dict[str, dict[str | None, float | None]] = {
+    name: {**{value: float(code) for code, value in enumerate(values)}, None: None}
     for name, values in CATEGORIES.items()
 }
-# Of each answer its codes, or None where it is a number.
-_CODES_OF = [_CODES.get(name) for name in ANSWERS]
 _HEIGHT, _WEIGHT = ANSWERS.index("Height"), ANSWERS.index("Weight")
 _ALL = PROFILES["full"]
 # Profile -> the places of its columns among all.
 _PLACES = {profile: [_ALL.index(name) for name in columns] for profile, columns in PROFILES.items()}
-# From so many rows on they are coded column by column.
+# From so many rows on numpy is the faster.
 _MANY = 8
+_PACK_ROW = struct.Struct(f"{len(ANSWERS)}d").pack
 
 
 def input_matrix(rows: Iterable[Sequence[Any]], profile: str) -> Matrix:
     """The input matrix of `profile`, float32 of shape (rows, len(PROFILES[profile])).
 
-    Each of `rows` has the 16 answers in the order of ANSWERS: numbers on their scale, categories in canonical spelling,
-    None where missing. Categories are coded by their order in the schema, missing cells as MISSING. Raises KeyError for
-    a category that the schema does not know.
+    Each of `rows` has the 16 answers in the order of ANSWERS, as a Patient has them: numbers on their scale, categories
+    (each is its code, see schema.Category) or their codes, None where missing, which becomes MISSING.
     """
     rows = list(rows)
     matrix = _of_many(rows) if len(rows) >= _MANY else _of_few(rows)
@@ -60,26 +60,24 @@ def input_matrix(rows: Iterable[Sequence[Any]], profile: str) -> Matrix:
 
 
 def _of_few(rows: list[Sequence[Any]]) -> Matrix:
-    """Row by row in plain Python: numpy is called once, because for one row its calls cost more than all the rest."""
+    """In plain Python: numpy is called once, because for one row its calls cost more than all the rest."""
     cells: list[float] = []
     for row in rows:
-        cells += [
-            (MISSING if answer is None else answer) if codes is None else codes[answer]
-            for answer, codes in zip(row, _CODES_OF, strict=True)
-        ]
+        cells += [MISSING if answer is None else answer for answer in row]
         bmi = body_mass_index(row[_HEIGHT], row[_WEIGHT])
         cells.append(MISSING if bmi is None else bmi)
     return np.array(cells, dtype=np.float32).reshape(-1, len(_ALL))
 
 
 def _of_many(rows: list[Sequence[Any]]) -> Matrix:
-    """Column by column: half the time of the other."""
+    """A third of the time of the other."""
     width = len(ANSWERS)
-    cells = list(itertools.chain.from_iterable(rows))
-    for at, codes in enumerate(_CODES_OF):
-        if codes is not None:
-            cells[at::width] = map(codes.__getitem__, cells[at::width])
-    answers = np.fromiter(cells, np.float64, len(cells)).reshape(-1, width)  # None becomes NaN
+    try:
+        # struct takes half of numpy's time to turn Python's numbers into a matrix, but no None.
+        answers = np.frombuffer(b"".join(itertools.starmap(_PACK_ROW, rows)))
+    except struct.error:
+        answers = np.fromiter(itertools.chain.from_iterable(rows), np.float64)  # None becomes NaN
+    answers = answers.reshape(-1, width)
     matrix = np.empty((len(answers), len(_ALL)), np.float32)
     matrix[:, :width] = answers
     matrix[:, width] = answers[:, _WEIGHT] / (answers[:, _HEIGHT] * answers[:, _HEIGHT])
@@ -98,6 +96,11 @@ def in_whole_numbers(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]
 
 
 def answer_rows(table: Any) -> Iterator[tuple[Any, ...]]:
-    """The answers of a pandas table of valid rows, as `input_matrix` takes them."""
-    columns = [table[name].astype(object).where(table[name].notna(), None).tolist() for name in ANSWERS]
-    return zip(*columns, strict=True)
+    """The answers of a pandas table of valid rows, as `input_matrix` takes them.
+
+    Raises KeyError for a category that is not one of the schema's in canonical spelling.
+    """
+    columns = {name: table[name].astype(object).where(table[name].notna(), None).tolist() for name in ANSWERS}
+    for name, codes in _CODES.items():
+        columns[name] = [codes[answer] for answer in columns[name]]
+    return zip(*columns.values(), strict=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
 import msgspec
@@ -36,8 +36,23 @@ def category_key(text: str) -> str:
     return "_".join(text.casefold().replace("_", " ").split())
 
 
-class Category(StrEnum):
-    """The possible answers to a question, in coding order; found by any spelling that has the same `category_key`."""
+class Category(float, Enum):
+    """The possible answers to a question; found by any spelling that has the same `category_key`.
+
+    `value` is the canonical spelling; as a number an answer is its code in the input matrix, which is its place: so the
+    matrix is made of what msgspec decodes as it is, and a thousand patients need no thousand times eight lookups.
+    """
+
+    def __new__(cls, spelling: str) -> Self:
+        member = float.__new__(cls, len(cls.__members__))
+        member._value_ = spelling
+        return member
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}.{self.name}: {self.value!r}>"  # Enum would show the value as a number
+
+    def __str__(self) -> str:
+        return self.value
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import as_table, records
+from tests.strategies import as_table, matrix_of, records
 
 from obesity_levels.features import BMI, MISSING, PROFILES, answer_rows, body_mass_index, input_matrix
 from obesity_levels.schema import ANSWERS, CATEGORIES, SCALES
@@ -17,13 +17,9 @@ RECORD = {
 }
 
 
-def matrix_of(*rows: dict, profile: str = "full") -> np.ndarray:
-    return input_matrix([[row[name] for name in ANSWERS] for row in rows], profile)
-
-
 def test_a_record_becomes_its_numbers_its_codes_and_the_body_mass_index():
     expected = [1, 21, 1.6, 64, 1, 0, 2, 3, 2, 0, 2, 1, 0, 1.5, 3, 4, 25]
-    np.testing.assert_array_equal(matrix_of(RECORD), np.array([expected], dtype=np.float32))
+    np.testing.assert_array_equal(matrix_of([RECORD]), np.array([expected], dtype=np.float32))
 
 
 def test_the_columns_of_each_profile_are_those_that_it_may_know():
@@ -35,7 +31,7 @@ def test_the_columns_of_each_profile_are_those_that_it_may_know():
 @pytest.mark.parametrize("profile", PROFILES)
 @given(rows=st.lists(records(), min_size=1, max_size=5))
 def test_a_missing_cell_is_coded_as_missing_and_no_other_is(profile, rows):
-    matrix = matrix_of(*rows, profile=profile)
+    matrix = matrix_of(rows, profile)
     assert matrix.dtype == np.float32
     for at, name in enumerate(PROFILES[profile]):
         parts = ("Height", "Weight") if name == BMI else (name,)
@@ -47,21 +43,21 @@ def test_a_missing_cell_is_coded_as_missing_and_no_other_is(profile, rows):
 @given(rows=st.lists(records(), min_size=1, max_size=5))
 def test_a_table_and_records_give_the_same_matrix(rows):
     table = as_table([row | {"NObeyesdad": "Normal_Weight"} for row in rows])
-    np.testing.assert_array_equal(input_matrix(answer_rows(table), "full"), matrix_of(*rows))
+    np.testing.assert_array_equal(input_matrix(answer_rows(table), "full"), matrix_of(rows))
 
 
 @given(rows=st.lists(records(), min_size=2, max_size=5))
 def test_each_row_is_coded_by_itself(rows):
-    together = matrix_of(*rows)
-    alone = np.concatenate([matrix_of(row) for row in rows])
+    together = matrix_of(rows)
+    alone = np.concatenate([matrix_of([row]) for row in rows])
     np.testing.assert_array_equal(together, alone)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @given(rows=st.lists(records(), min_size=1, max_size=5))
 def test_rows_are_coded_alike_be_they_few_or_many(profile, rows):
-    few = matrix_of(*rows, profile=profile)
-    np.testing.assert_array_equal(matrix_of(*rows * 20, profile=profile), np.tile(few, (20, 1)))
+    few = matrix_of(rows, profile)
+    np.testing.assert_array_equal(matrix_of(rows * 20, profile), np.tile(few, (20, 1)))
 
 
 def test_missing_lies_below_every_scale_and_every_code():
@@ -70,14 +66,15 @@ def test_missing_lies_below_every_scale_and_every_code():
 
 
 def test_an_unknown_category_is_an_error_and_not_a_missing_cell():
+    table = as_table([RECORD | {"MTRANS": "Hovercraft", "NObeyesdad": "Normal_Weight"}])
     with pytest.raises(KeyError, match="Hovercraft"):
-        matrix_of(RECORD | {"MTRANS": "Hovercraft"})
+        input_matrix(answer_rows(table), "full")
 
 
 @pytest.mark.parametrize("name", CATEGORIES)
 def test_categories_are_coded_by_their_order_in_the_schema(name):
     rows = [RECORD | {name: value} for value in CATEGORIES[name]]
-    assert matrix_of(*rows)[:, ANSWERS.index(name)].tolist() == list(range(len(rows)))
+    assert matrix_of(rows)[:, ANSWERS.index(name)].tolist() == list(range(len(rows)))
 
 
 def test_the_body_mass_index_is_weight_over_height_squared():

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import records
+from tests.strategies import matrix_of, records
 
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.features import MISSING, PROFILES, answer_rows, input_matrix
 from obesity_levels.modeling import MaskedCopies, build_estimator, export_onnx, mask_cells, search
 from obesity_levels.params import MaskingParams, Params, TrainParams
-from obesity_levels.schema import ANSWERS, LABEL, LEVELS
+from obesity_levels.schema import LABEL, LEVELS
 from obesity_levels.scoring import MANIFEST, Classifier, DataOrigin, Manifest, Search, most_probable
 from obesity_levels.simulation import draw_people
 
@@ -71,7 +71,7 @@ def fitted_and_exported(request, params, rows):
 @given(people=st.lists(records(), min_size=1, max_size=20))
 def test_onnx_and_scikit_learn_agree_on_arbitrary_rows_missing_cells_included(fitted_and_exported, people):
     fitted, classifier = fitted_and_exported
-    matrix = input_matrix([[row[name] for name in ANSWERS] for row in people], "full")
+    matrix = matrix_of(people)
     expected = fitted.predict_proba(matrix)
     found = classifier.probabilities(matrix)
     np.testing.assert_allclose(found, expected, atol=2e-5)

@@ -54,7 +54,7 @@ def test_a_record_takes_the_ends_of_a_scale_and_nothing_beyond(name, end):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_question_has_an_example_that_a_record_takes(name):
     record = dict.fromkeys(ANSWERS) | {name: QUESTIONS[name].example}
-    assert getattr(msgspec.convert(record, Patient), name) == QUESTIONS[name].example
+    assert msgspec.to_builtins(msgspec.convert(record, Patient))[name] == QUESTIONS[name].example
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,22 @@ def test_a_question_has_an_example_that_a_record_takes(name):
 )
 def test_a_category_is_known_in_any_case_and_with_spaces_or_underscores(name, said, meant):
     assert getattr(msgspec.convert(dict.fromkeys(ANSWERS) | {name: said}, Patient), name).value == meant
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_an_answer_is_its_place_among_the_categories(name):
+    records = [dict.fromkeys(ANSWERS) | {name: category} for category in CATEGORIES[name]]
+    answers = [getattr(patient, name) for patient in msgspec.convert(records, list[Patient])]
+    assert answers == list(range(len(records)))
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_an_answer_is_written_as_it_is_spelled(name):
+    for category in CATEGORIES[name]:
+        answer = getattr(msgspec.convert(dict.fromkeys(ANSWERS) | {name: category}, Patient), name)
+        assert str(answer) == category
+        assert repr(category) in repr(answer)
+        assert msgspec.json.decode(msgspec.json.encode(answer)) == category
 
 
 def test_another_text_is_no_category():

@@ -16,11 +16,12 @@ from service.monitor import Monitor, shown
 from service.observation import registry_of
 
 from obesity_levels.drift.histograms import load_reference
-from obesity_levels.features import PROFILES, input_matrix
+from obesity_levels.features import PROFILES
 from obesity_levels.schema import ANSWERS
 from obesity_levels.scoring import most_probable
 from obesity_levels.simulation import draw_people
 from tests.serving import PATIENT, free_port, refused, running
+from tests.strategies import matrix_of
 from tests.waiting import eventually
 
 WINDOW, COUNTED = "obesity_drift_window_rows", "obesity_drift_rows_total"
@@ -123,8 +124,7 @@ def test_rows_join_the_window_50_at_a_time_so_that_none_shows_by_itself(monitore
 
 def test_of_few_people_nothing_is_said(model_dir, patients, classifier):
     monitor = Monitor(load_reference(model_dir / "drift_reference.json"), 1000)
-    rows = [tuple(patient[name] for name in ANSWERS) for patient in patients[:199]]
-    matrix = input_matrix(rows, "full")
+    matrix = matrix_of(patients[:199])
     monitor.observe(matrix, most_probable(classifier.probabilities(matrix)))
     status = monitor.status()
     assert (status.verdict, status.rows, status.columns) == ("too few rows to tell", 199, [])

@@ -1,22 +1,22 @@
 import json
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obesity_levels.features import input_matrix
-from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS
+from obesity_levels.schema import CATEGORIES, LEVELS
 from obesity_levels.scoring import most_probable
 from tests.conftest import ROOT
 from tests.serving import PATIENT
-from tests.strategies import records
+from tests.strategies import matrix_of, records
 
 answered = records().filter(lambda record: any(value is not None for value in record.values()))
 
 
 def expected(classifier, records):
-    probabilities = classifier.probabilities(input_matrix([[r[name] for name in ANSWERS] for r in records], "full"))
+    probabilities = classifier.probabilities(matrix_of(records))
     return {
         "predictions": [LEVELS[level] for level in most_probable(probabilities)],
         "probabilities": [dict(zip(LEVELS, row, strict=True)) for row in probabilities.tolist()],
@@ -35,6 +35,13 @@ def test_any_valid_records_get_the_answer_that_the_library_gives(service, classi
 def test_a_large_batch_gets_the_same_answers_in_its_order(service, classifier):
     patients = [PATIENT | {"Weight": float(weight), "Age": None} for weight in np.linspace(40, 140, 3000).round(3)]
     assert service.predict(*patients).json() == expected(classifier, patients)
+
+
+def test_batches_of_a_client_that_is_alone_get_the_same_answers(service, classifier):
+    patients = [PATIENT | {"Weight": float(weight)} for weight in np.linspace(40, 140, 1000).round(3)]
+    before = service.predict(*patients).json()
+    time.sleep(0.2)  # by then it is alone, and answered without a thread
+    assert service.predict(*patients).json() == before == expected(classifier, patients)
 
 
 def test_the_sample_request_is_answered(service):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -88,10 +88,10 @@ class Batch:
         """The input matrix of `profile`; a number off its scale is missing there, as it is for every row we predict."""
         return input_matrix(self._rows(), profile)
 
-    def _rows(self) -> Iterator[tuple[object, ...]]:
-        numbers = self.on_scale().astype(object)
-        numbers[np.isnan(self.on_scale())] = None
-        columns = dict(zip(NUMBERS, numbers.T.tolist(), strict=True))
-        for name, codes in zip(CHOICES, self.choices.T, strict=True):
-            columns[name] = np.array([*CATEGORIES[name], None], dtype=object)[codes].tolist()
-        return zip(*(columns[name] for name in ANSWERS), strict=True)
+    def _rows(self) -> list[list[float | None]]:
+        codes = np.where(self.choices == _MISSING_CODE, np.nan, self.choices)
+        columns = dict(zip((*NUMBERS, *CHOICES), np.column_stack([self.on_scale(), codes]).T, strict=True))
+        numbers = np.column_stack([columns[name] for name in ANSWERS])
+        answers = numbers.astype(object)
+        answers[np.isnan(numbers)] = None
+        return answers.tolist()
