@@ -202,6 +202,8 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         gc.collect()
         gc.freeze()
         observation.forget_dead_workers()
+        if monitor is not None:
+            monitor.loop = loop
         observation.MODEL.labels(model.version).set(1)
         yield
         scoring.shutdown(wait=False)

@@ -172,11 +172,9 @@ def request_decoder(max_patients: int) -> Callable[[bytes], PredictRequest]:
             raise Problem(
                 422, f"patients: expected at most {max_patients} in a request, send the rest in another", "patients"
             )
-        for at, patient in enumerate(patients):
-            if patient == UNANSWERED:
-                raise Problem(
-                    422, f"patients[{at}]: nothing answered: at least one field must not be null", f"patients[{at}]"
-                )
+        if UNANSWERED in patients:
+            path = f"patients[{patients.index(UNANSWERED)}]"
+            raise Problem(422, f"{path}: nothing answered: at least one field must not be null", path)
         return request
 
     return decoded

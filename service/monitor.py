@@ -6,10 +6,11 @@ their metrics.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import mmap
 import os
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ _DIGITS = 2
 class Monitor:
     """Counts rows against a drift reference, over a window of 500 rows or more.
 
-    `shared` is a folder in which several workers count together.
+    `shared` is a folder in which several workers count together. Once the service's event loop is in `loop`, any thread
+    may call `observe`; all else is for the thread of that loop.
     """
 
     def __init__(self, reference: Reference, window: int, shared: Path | None = None) -> None:
@@ -55,7 +57,7 @@ class Monitor:
         self._rows_of_block = self.window // _BLOCKS
         size = _HEADER + _SLOTS * self._cells.total
         memory: bytearray | mmap.mmap = bytearray(size * 8)
-        self._lock: threading.Lock | _SharedLock = threading.Lock()
+        self._lock: contextlib.nullcontext[None] | _SharedLock = contextlib.nullcontext()
         if shared is not None:
             file = os.open(shared / f"drift_{reference.model_version}.counts", os.O_RDWR | os.O_CREAT, 0o600)
             os.ftruncate(file, size * 8)
@@ -68,19 +70,26 @@ class Monitor:
         self._answered = Gathered(self._count_answered)
         self._waiting = np.zeros(self._cells.total, np.int64)
         self._waiting_rows = 0
-        self._waiting_lock = threading.Lock()
         self._judged: tuple[float, Judgement, Counts] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
-    def observe(self, matrix: Matrix, levels: Sequence[int]) -> None:
-        """Count rows of the model's input and the levels predicted for them; those of small requests a little later."""
-        if len(matrix) >= _FEWEST_PUBLISHED or not on_event_loop():
+    def observe(self, matrix: Matrix, levels: Sequence[int] | Levels) -> None:
+        """Count rows of the model's input and the levels predicted for them; with a `loop`, some ms later."""
+        if self.loop is None:
             self._count(matrix, np.asarray(levels))
-            return
-        self._answered.add((matrix, levels), len(matrix))
+        elif on_event_loop():
+            self._gather(matrix, levels)
+        else:
+            self.loop.call_soon_threadsafe(self._gather, matrix, levels)
+
+    def _gather(self, matrix: Matrix, levels: Sequence[int] | Levels) -> None:
+        # Those of a large request are enough by themselves, and can wait for the timer: it costs a third then.
+        rows = len(matrix) if len(matrix) < _FEWEST_PUBLISHED else 0
+        self._answered.add((matrix, levels), rows)
         if self._waiting_rows + self._answered.rows >= _FEWEST_PUBLISHED:
             self._answered.hand_on()
 
-    def _count_answered(self, answered: list[tuple[Matrix, Sequence[int]]]) -> None:
+    def _count_answered(self, answered: list[tuple[Matrix, Sequence[int] | Levels]]) -> None:
         matrices, levels = zip(*answered, strict=True)
         self._count(np.concatenate(matrices), np.concatenate(levels))
 
@@ -96,12 +105,11 @@ class Monitor:
 
     def _wait(self, found: Counts, rows: int) -> None:
         """Keep counts of few rows back, until they are enough to be published."""
-        with self._waiting_lock:
-            self._waiting += found
-            self._waiting_rows += rows
-            if self._waiting_rows >= _FEWEST_PUBLISHED:
-                self._publish(self._waiting, self._waiting_rows)
-                self._waiting[:] = self._waiting_rows = 0
+        self._waiting += found
+        self._waiting_rows += rows
+        if self._waiting_rows >= _FEWEST_PUBLISHED:
+            self._publish(self._waiting, self._waiting_rows)
+            self._waiting[:] = self._waiting_rows = 0
 
     def counts(self) -> Counts:
         """The rows of the window by cell, without those in waiting."""
@@ -181,19 +189,16 @@ class Monitor:
 
 
 class _SharedLock:
-    """Keeps out the other thread of this worker, and the other workers; the end of a process lets go of it."""
+    """Keeps out the other workers; the end of a process lets go of it."""
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._threads = threading.Lock()
 
     def __enter__(self) -> None:
-        self._threads.acquire()
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._threads.release()
 
 
 def shown(count: int) -> int | None:
