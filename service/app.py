@@ -19,14 +19,14 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 from litestar.types import ASGIApp
 
-from obesity_levels.schema import Patient
+from obesity_levels.schema import Level, Patient
 from service import observation
 from service.admission import Admission
 from service.bodies import SMALL, Bodies
 from service.contract import About, DriftStatus, Health, ModelInfo, Predictions, request_decoder
 from service.docs import DESCRIPTION, docs_routes, openapi_document
 from service.monitor import Monitor
-from service.observation import ROWS, Lifecycle, Observed
+from service.observation import PREDICTED, Lifecycle, Observed
 from service.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, Problem, ProblemDocument
 from service.settings import Settings
 from service.shadow import Shadow
@@ -81,12 +81,11 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
     # What these count is of all workers already.
     own_metrics = [observation.registry_of(collector) for collector in (monitor, shadow) if collector is not None]
 
-    def large(body: bytes) -> tuple[bytes, int]:
+    def large(body: bytes) -> tuple[bytes, list[Level]]:
         return encoded(model.predict(decode(body).patients))
 
-    def encoded(predictions: Predictions) -> tuple[bytes, int]:
-        observation.count_predictions(predictions.predictions)
-        return encode(predictions), len(predictions.predictions)
+    def encoded(predictions: Predictions) -> tuple[bytes, list[Level]]:
+        return encode(predictions), predictions.predictions
 
     @post(
         "/predict",
@@ -118,13 +117,13 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         admission.answering += 1
         try:
             if len(body.content) <= SMALL:
-                content, rows = encoded(await model.predict_together(decode(body.content).patients))
+                content, levels = encoded(await model.predict_together(decode(body.content).patients))
             else:
-                content, rows = await asyncio.get_running_loop().run_in_executor(scoring, large, body.content)
+                content, levels = await asyncio.get_running_loop().run_in_executor(scoring, large, body.content)
         finally:
             admission.answering -= 1
             await bodies.release(body.reserved)
-        request.scope[ROWS] = rows  # type: ignore[literal-required]
+        request.scope[PREDICTED] = levels  # type: ignore[literal-required]
         # The annotation is for the contract; this is the same, encoded.
         return Response(content, media_type=MediaType.JSON)  # type: ignore[arg-type]
 

@@ -37,8 +37,8 @@ from service.together import ARRIVALS
 
 logger = logging.getLogger("service.requests")
 
-ROWS = "obesity_levels.rows"
-"""Key of an ASGI scope: the number of patients that were answered."""
+PREDICTED = "obesity_levels.predicted"
+"""Key of an ASGI scope: the levels that were answered, one for each patient. They are counted once they were sent."""
 
 UNMATCHED = "unmatched"
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -63,8 +63,7 @@ MODEL = Gauge("obesity_model_info", "The model that answers", ["version"], multi
 _predicted = {level: PREDICTIONS.labels(level) for level in LEVELS}
 
 
-def count_predictions(levels: Sequence[str]) -> None:
-    """Add predicted levels to the metrics."""
+def _count_predictions(levels: Sequence[str]) -> None:
     if len(levels) == 1:
         _predicted[levels[0]].inc()
         return
@@ -151,6 +150,8 @@ class Observed:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             REQUESTS.labels(method, route, status).inc()
             LATENCY.labels(route, status).observe(seconds)
+            levels: Any = scope.get(PREDICTED, ())
+            _count_predictions(levels)
             if logger.isEnabledFor(logging.INFO):
                 said: dict[str, Any] = {
                     "request_id": request_id.decode(),
@@ -158,7 +159,7 @@ class Observed:
                     "route": route,
                     "status": status,
                     "duration_ms": round(seconds * 1000, 3),
-                    "rows": scope.get(ROWS, 0),
+                    "rows": len(levels),
                 }
                 logger.info("request", extra=said)
 
