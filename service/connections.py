@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 LARGEST_HEAD = 16_384
 # Requests that one connection may send before they are answered.
 _MOST_UNANSWERED = 100
+# In bytes: so that a thousand patients come in one turn of the event loop; asyncio's own is 262,144.
+_LARGEST_READ = 320_000
 # Files that are not connections: what the process opens itself.
 _OTHER_FILES = 64
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -59,6 +61,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.max_size = _LARGEST_READ  # type: ignore[attr-defined]
         self._headers_by = self.loop.time() + self._header_seconds
         self._look()
         if len(self.connections) > self._most:
@@ -151,6 +154,9 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
+        if not self.cycle.body:
+            # uvicorn's is a bytearray, to which a body is copied, and then copied from; to nothing bytes are not.
+            self.cycle.body = b""  # type: ignore[assignment]
         super().on_body(body)
 
     def on_message_complete(self) -> None:
