@@ -5,6 +5,7 @@ ten rows as for one, because its code and its trees are no longer in the process
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -14,6 +15,7 @@ from service.contract import Predictions
 # More are not scored without a look at what else there is to do.
 _MOST_ROWS = 100
 _SECONDS_GATHERED = 0.05
+_SECONDS_ALONE = 0.1
 
 T = TypeVar("T")
 
@@ -26,6 +28,21 @@ class Arrivals:
 
 
 ARRIVALS = Arrivals()
+
+
+class Alone:
+    """Whether a client has been the only one for a while: then nobody else waits for the event loop."""
+
+    def __init__(self) -> None:
+        self._client: object = None
+        self._since = 0.0
+
+    def asks(self, client: object) -> bool:
+        """To be asked at each request: whether all in the last tenth of a second were of this `client`."""
+        now = time.monotonic()
+        if client != self._client:
+            self._client, self._since = client, now
+        return now - self._since > _SECONDS_ALONE
 
 
 class _Batch:

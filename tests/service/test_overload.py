@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import time
 from contextlib import ExitStack
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service.model import load_model
-from service.together import Arrivals, Together
+from service.together import Alone, Arrivals, Together
 
 from obesity_levels.schema import Patient
 from tests.service.test_connections import answer_of, head
@@ -117,3 +118,12 @@ def test_an_error_of_the_model_reaches_everyone_whose_rows_were_scored():
         raise ArithmeticError("broken")
 
     assert [str(error) for error in ask_at_once(predict, [[EXAMPLE]] * 3)] == ["broken"] * 3
+
+
+def test_a_client_is_alone_once_a_tenth_of_a_second_has_been_its_own():
+    clients = Alone()
+    assert not clients.asks("one")
+    time.sleep(0.11)
+    assert clients.asks("one")
+    assert not clients.asks("other")
+    assert not clients.asks("one")
