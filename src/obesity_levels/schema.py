@@ -40,7 +40,8 @@ class Category(float, Enum):
     """The possible answers to a question; found by any spelling that has the same `category_key`.
 
     `value` is the canonical spelling; as a number an answer is its code in the input matrix, which is its place: so the
-    matrix is made of what msgspec decodes as it is, and a thousand patients need no thousand times eight lookups.
+    matrix is made of what msgspec decodes as it is, and a thousand patients need no thousand times eight lookups. As
+    with all numbers the first answer to a question is false, and equals the first answer to another.
     """
 
     def __new__(cls, spelling: str) -> Self:
@@ -49,7 +50,7 @@ class Category(float, Enum):
         return member
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}.{self.name}: {self.value!r}>"  # Enum would show the value as a number
+        return f"<{type(self).__name__}.{self.name}: {self.value!r}>"  # Enum would take the value for a number
 
     def __str__(self) -> str:
         return self.value

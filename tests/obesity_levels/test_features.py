@@ -71,6 +71,13 @@ def test_an_unknown_category_is_an_error_and_not_a_missing_cell():
         input_matrix(answer_rows(table), "full")
 
 
+@pytest.mark.parametrize("rows", [1, 16])
+@pytest.mark.parametrize("answers", [15, 17])
+def test_rows_with_answers_too_few_or_too_many_are_an_error(rows, answers):
+    with pytest.raises(ValueError, match="reshape"):
+        input_matrix([[1.5] * answers] * rows, "full")
+
+
 @pytest.mark.parametrize("name", CATEGORIES)
 def test_categories_are_coded_by_their_order_in_the_schema(name):
     rows = [RECORD | {name: value} for value in CATEGORIES[name]]
