@@ -83,7 +83,7 @@ class Monitor:
             self.loop.call_soon_threadsafe(self._gather, matrix, levels)
 
     def _gather(self, matrix: Matrix, levels: Sequence[int] | Levels) -> None:
-        # Those of a large request are enough by themselves, and can wait for the timer: it costs a third then.
+        # Those of a large request are enough by themselves, and can wait for others: together they cost a third.
         rows = len(matrix) if len(matrix) < _FEWEST_PUBLISHED else 0
         self._answered.add((matrix, levels), rows)
         if self._waiting_rows + self._answered.rows >= _FEWEST_PUBLISHED:
@@ -95,6 +95,8 @@ class Monitor:
 
     def _count(self, matrix: Matrix, levels: Levels) -> None:
         first = max(len(matrix) - self.window, 0)  # what comes before would be forgotten at once
+        with self._lock:
+            self._counts[_EVER] += first
         for begin in range(first, len(matrix), self._rows_of_block):
             part = slice(begin, begin + self._rows_of_block)
             rows, found = len(levels[part]), self._cells.count(matrix[part], levels[part])
@@ -121,6 +123,7 @@ class Monitor:
         """The verdict over the published rows of the window, at most a second old, and the counts that it is of."""
         now = time.monotonic()
         if self._judged is None or now - self._judged[0] > _SECONDS:
+            self._answered.hand_on()
             counts = self.counts()
             self._judged = (now, judge(self.reference, self._cells, counts), counts)
         return self._judged[1:]

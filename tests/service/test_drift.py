@@ -142,6 +142,13 @@ def test_counts_under_5_are_not_shown_and_others_only_in_steps_of_5(monitored, p
     assert (columns["CH2O"]["missing_share"], columns["FAF"]["missing_share"]) == (0.02, None)
 
 
+def test_rows_that_the_window_has_no_room_for_are_counted_all_the_same(model_dir):
+    monitor = Monitor(load_reference(model_dir / "drift_reference.json"), 500)
+    monitor.observe(np.tile(np.float32(1), (4000, len(PROFILES["full"]))), np.zeros(4000, np.int64))
+    exposed = {sample.name: sample.value for metric in monitor.collect() for sample in metric.samples}
+    assert (exposed[WINDOW], exposed[COUNTED]) == (500, 4000)
+
+
 @pytest.mark.parametrize(("count", "expected"), [(0, None), (4, None), (5, 5), (9, 5), (10, 10), (1234, 1230)])
 def test_what_is_shown_of_a_count(count, expected):
     assert shown(count) == expected
