@@ -38,7 +38,7 @@ from service.together import ARRIVALS
 logger = logging.getLogger("service.requests")
 
 PREDICTED = "obesity_levels.predicted"
-"""Key of an ASGI scope: the levels that were answered, one for each patient. They are counted once they were sent."""
+"""Key of an ASGI scope: the levels that were answered, one for each patient. They are counted after the answer."""
 
 UNMATCHED = "unmatched"
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -148,10 +148,10 @@ class Observed:
             IN_FLIGHT.dec()
             route = scope.get("path_template") or UNMATCHED
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            REQUESTS.labels(method, route, status).inc()
-            LATENCY.labels(route, status).observe(seconds)
             levels: Any = scope.get(PREDICTED, ())
             _count_predictions(levels)
+            REQUESTS.labels(method, route, status).inc()
+            LATENCY.labels(route, status).observe(seconds)
             if logger.isEnabledFor(logging.INFO):
                 said: dict[str, Any] = {
                     "request_id": request_id.decode(),
