@@ -30,7 +30,7 @@ from service.observation import PREDICTED, Lifecycle, Observed
 from service.problems import EXCEPTION_HANDLERS, MEDIA_TYPE, Problem, ProblemDocument
 from service.settings import Settings
 from service.shadow import Shadow
-from service.together import Alone
+from service.together import ARRIVALS
 
 # Once the service closes, for bodies that are still on their way: less than the server then waits for their answers.
 _LAST_SECONDS_FOR_A_BODY = 5.0
@@ -78,7 +78,6 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
     # One thread, so that the event loop never waits for the interpreter behind several.
     scoring = ThreadPoolExecutor(1, "scoring")
     lifecycle = Lifecycle()
-    clients = Alone()
     monitor, shadow = model.monitor, model.shadow
     # What these count is of all workers already.
     own_metrics = [observation.registry_of(collector) for collector in (monitor, shadow) if collector is not None]
@@ -118,10 +117,9 @@ def create_app(settings: Settings, model: Predictor) -> ASGIApp:
         body = await bodies.read(request)
         admission.answering += 1
         try:
-            alone = clients.asks(request.scope["client"]) and admission.answering == 1
             if len(body.content) <= SMALL:
                 content, levels = encoded(await model.predict_together(decode(body.content).patients))
-            elif alone and len(body.content) <= MEDIUM:
+            elif len(body.content) <= MEDIUM and admission.answering == 1 and ARRIVALS.of_one_connection:
                 content, levels = large(body.content)
             else:
                 content, levels = await asyncio.get_running_loop().run_in_executor(scoring, large, body.content)

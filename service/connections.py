@@ -90,7 +90,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
-        ARRIVALS.expected += 1
+        ARRIVALS.add(self)
         super()._start_asgi_task(cycle, app)
 
     def _give_up(self) -> None:
@@ -154,9 +154,12 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
+        # uvicorn's is a bytearray, which takes a copy and gives one. Bytes that are added to none are not copied; but
+        # what is added to them copies all, so what comes in parts goes into a bytearray.
         if not self.cycle.body:
-            # uvicorn's is a bytearray, to which a body is copied, and then copied from; to nothing bytes are not.
             self.cycle.body = b""  # type: ignore[assignment]
+        elif isinstance(self.cycle.body, bytes):
+            self.cycle.body = bytearray(self.cycle.body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -5,6 +5,7 @@ ten rows as for one, because its code and its trees are no longer in the process
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -15,34 +16,32 @@ from service.contract import Predictions
 # More are not scored without a look at what else there is to do.
 _MOST_ROWS = 100
 _SECONDS_GATHERED = 0.05
-_SECONDS_ALONE = 0.1
+_SECONDS_OF_ONE = 0.1
 
 T = TypeVar("T")
 
 
 class Arrivals:
-    """How many requests were received whose handling has not begun: they may still join a batch in this turn."""
+    """What was received: `expected` requests, whose handling has not begun, may still join a batch in this turn."""
 
     def __init__(self) -> None:
         self.expected = 0
+        self._connection = 0
+        self._of_one_since = math.inf
+
+    def add(self, connection: object) -> None:
+        """A request has come over `connection`."""
+        self.expected += 1
+        if id(connection) != self._connection:
+            self._connection, self._of_one_since = id(connection), time.monotonic()
+
+    @property
+    def of_one_connection(self) -> bool:
+        """Whether in the last tenth of a second and longer all requests, of whatever kind, came over the same one."""
+        return time.monotonic() - self._of_one_since > _SECONDS_OF_ONE
 
 
 ARRIVALS = Arrivals()
-
-
-class Alone:
-    """Whether a client has been the only one for a while: then nobody else waits for the event loop."""
-
-    def __init__(self) -> None:
-        self._client: object = None
-        self._since = 0.0
-
-    def asks(self, client: object) -> bool:
-        """To be asked at each request: whether all in the last tenth of a second were of this `client`."""
-        now = time.monotonic()
-        if client != self._client:
-            self._client, self._since = client, now
-        return now - self._since > _SECONDS_ALONE
 
 
 class _Batch:
@@ -87,7 +86,7 @@ class Together:
 
 
 class Gathered(Generic[T]):
-    """What small requests leave to be done with later, all together: when it is asked for, or after 50 ms.
+    """What requests leave to be done with later, all together: when it is asked for, or after 50 ms.
 
     Between requests the processor's caches forget how it is done, and that costs more than doing it. Of the event loop
     alone; for no longer are rows kept.
@@ -119,7 +118,7 @@ class Gathered(Generic[T]):
 
 
 def on_event_loop() -> bool:
-    """Whether this thread has the event loop: large requests are predicted on one that has none."""
+    """Whether this thread has the event loop: large requests may be predicted on one that has none."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

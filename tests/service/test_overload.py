@@ -7,13 +7,15 @@ import re
 import signal
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from service.model import load_model
-from service.together import Alone, Arrivals, Together
+from service.together import Arrivals, Together
 
 from obesity_levels.schema import Patient
 from tests.service.test_connections import answer_of, head
@@ -120,10 +122,31 @@ def test_an_error_of_the_model_reaches_everyone_whose_rows_were_scored():
     assert [str(error) for error in ask_at_once(predict, [[EXAMPLE]] * 3)] == ["broken"] * 3
 
 
-def test_a_client_is_alone_once_a_tenth_of_a_second_has_been_its_own():
-    clients = Alone()
-    assert not clients.asks("one")
+def test_requests_are_of_one_connection_once_a_tenth_of_a_second_was_without_another():
+    arrivals, one, other = Arrivals(), object(), object()
+    arrivals.add(one)
+    assert not arrivals.of_one_connection
     time.sleep(0.11)
-    assert clients.asks("one")
-    assert not clients.asks("other")
-    assert not clients.asks("one")
+    arrivals.add(one)
+    assert arrivals.of_one_connection
+    arrivals.add(other)
+    arrivals.add(one)
+    assert not arrivals.of_one_connection
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="Linux shows the threads of a process there")
+def test_a_thousand_patients_are_answered_without_a_thread_unless_another_client_asks(model_dir, tmp_path):
+    batch = [PATIENT] * 1000
+    with running(model_dir, tmp_path / "log") as service:
+
+        def threads():
+            return len(list(Path(f"/proc/{service.process.pid}/task").iterdir()))
+
+        service.predict(PATIENT)
+        time.sleep(0.2)
+        before = threads()
+        assert service.predict(*batch).is_success
+        assert threads() == before
+        assert httpx.get(f"{service.client.base_url}/health").is_success
+        assert service.predict(*batch).is_success
+        assert threads() == before + 1
