@@ -118,14 +118,14 @@ def health_ms(load: Load, service: Process) -> list[float]:
     return times
 
 
-def model_among_the_rest(load: Load, rounds: int) -> dict[str, float]:
-    """p50 of a batch in ms, and what of it ONNX Runtime takes, both of one process: the median of the rounds."""
+def a_batch(load: Load, services: dict[str, Process], rounds: int) -> tuple[dict[str, Any], float]:
+    """Batches on one connection, on `services` and the `timed` one, and of the latter what its model took in ms."""
     times = load.folder / "times.json"
     with running("benchmarks/timed.py", MODEL_TIMES=str(times)) as timed:
         load.put_on(timed, 1, BATCH)  # warm up
-        p50 = statistics.median(load.put_on(timed, 1, BATCH)["p50_ms"] for _ in range(rounds))
+        found = in_turns(load, services | {"timed": timed}, rounds, 1, BATCH)
     called = msgspec.json.decode(times.read_bytes(), type=list[tuple[int, float]])
-    return {"p50_ms": p50, "model_ms": statistics.median(seconds for rows, seconds in called if rows == BATCH) * 1e3}
+    return found, statistics.median(seconds for rows, seconds in called if rows == BATCH) * 1e3
 
 
 def model_alone_ms() -> float:
@@ -156,7 +156,7 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
         in_turns(load, both, 1, 1, 1)  # warm up
         single_1 = in_turns(load, both, rounds, 1, 1)
         single_16 = in_turns(load, both, rounds, 16, 1)
-        batch_1 = in_turns(load, both, rounds, 1, BATCH)
+        batch_1, model = a_batch(load, both, rounds)
         batch_16 = in_turns(load, both, rounds, 16, BATCH)
         large = in_turns(load, {"service": service}, rounds, 4, LARGE_BATCH)["service"]
         health = [ms for _ in range(rounds) for ms in health_ms(load, service)]
@@ -181,7 +181,6 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
         with running("-m", "service", SHADOW_MODEL_DIR=str(MODEL_DIR)) as limits:
             load.put_on(limits, 24, AT_THE_LIMITS)
             most, beside_it = limits.rss_mb(most=True), limits.challenger_rss_mb()
-        among = model_among_the_rest(load, rounds)
     found = {
         "single": {
             "p50_ms": single_1["service"]["p50_ms"],
@@ -192,9 +191,9 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
         "batch": {
             "patients_per_second": batch_16["service"]["requests_per_second"] * BATCH,
             "patients_per_second_1_connection": batch_1["service"]["requests_per_second"] * BATCH,
-            "p50_ms": batch_1["service"]["p50_ms"],
-            "model_ms": among["model_ms"],
-            "rest_model_ratio": (among["p50_ms"] - among["model_ms"]) / among["model_ms"],
+            "p50_ms": batch_1["timed"]["p50_ms"],
+            "model_ms": model,
+            "rest_model_ratio": (batch_1["timed"]["p50_ms"] - model) / model,
             "model_alone_ms": model_alone_ms(),
         },
         "health_p99_ms_beside_batches": statistics.quantiles(health, n=100)[98],
