@@ -12,7 +12,7 @@ from service.problems import Problem
 
 # In bytes, of which a patient takes 230 to 280. Larger bodies reserve memory, and are answered on a thread ...
 SMALL = 40_000
-# ... but for those of up to 1,300 patients (4 to 5 ms) of a client who is alone: the thread takes some 7 % longer.
+# ... but for these (1,000 patients took 4 to 5 ms) of a connection that is alone: the thread takes some 7 % longer.
 MEDIUM = 300_000
 # So many bodies of the largest size may be in memory at a time.
 _LARGEST_AT_ONCE = 10
