@@ -104,6 +104,8 @@ def main() -> None:
     try:
         classifier = load_classifier(directory)
     except Exception as error:
+        # Before it is said: what is sent from then on is refused, not waiting for a process that is about to end.
+        os.close(sender)
         counters[Counter.STATE] = State.UNAVAILABLE
         logger.error("no challenger: %s", error if isinstance(error, ArtifactError) else type(error).__name__)
         sys.exit(1)
