@@ -76,7 +76,7 @@ class Clone:
 def clone_project(source: Path, folder: Path) -> Clone:
     """Clone the last commit of `source` into `folder`; its stages run its own code, with this process's packages."""
     clone = _clone_in(folder)
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(source), str(clone.path)], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--no-local", str(source), str(clone.path)], check=True)
     # CI's checkout may have no branch; here there is one, and it is called main.
     clone.run("git", "checkout", "--quiet", "-B", "main")
     return clone

@@ -90,15 +90,8 @@ def small_clone(small_template: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def clone(small_clone: Clone) -> Iterator[Clone]:
-    """The small clone, put back after the test: its commit, its experiments, its registry and its remotes."""
-    commit = small_clone.run("git", "rev-parse", "HEAD").stdout.strip()
-    yield small_clone
-    small_clone.run("git", "reset", "--quiet", "--hard", commit)
-    small_clone.run("git", "clean", "--quiet", "-d", "--force")
-    for left in (".dvc/config.local", "mlflow.db"):
-        (small_clone.path / left).unlink(missing_ok=True)
-    shutil.rmtree(small_clone.path / "mlruns", ignore_errors=True)
-    if small_clone.run("git", "for-each-ref", "refs/exps").stdout:
-        small_clone.run("dvc", "exp", "remove", "--quiet", "--all-commits")
-    small_clone.run("dvc", "checkout", "--quiet", "--force")
+def clone(small_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """The same for one test: a copy is made in 0.2 s, putting one back takes DVC 1.2."""
+    folder = tmp_path_factory.mktemp("clone")
+    yield copy_clone(small_template, folder)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -27,6 +27,8 @@ GATE_OPEN = {"at_least:\n(    .*\n)+": "at_least:\n    accuracy: 0\n    f1_weigh
 GATE_OPEN |= {r"error: 0.15": "error: 1", r"alarm_rate: 0.05": "alarm_rate: 1"}
 # MLflow is used here as a library too; its own deprecations are not ours to mend.
 pytestmark = pytest.mark.filterwarnings("default")
+# As `make mlflow-ui` has it.
+WITHOUT_EXTRAS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 PATIENTS = [PATIENT, PATIENT | {"Weight": None, "Gender": "MALE"}, dict.fromkeys(PATIENT) | {"Height": 1.7}]
 
 
@@ -217,10 +219,11 @@ def mlflow_running(clone: Clone, *command: str, path: str, make: str = "", **env
     """The address of an MLflow command, or of a target of the Makefile, that answers on a port."""
     address = f"http://127.0.0.1:{(port := free_port())}"
     started = [*with_make(make), f"PORT={port}"] if make else ["mlflow", *command, "--port", str(port)]
+    settings = {} if make else WITHOUT_EXTRAS
     with (clone.path.parent / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(
             started, cwd=clone.path, stdout=log, stderr=log, start_new_session=True,
-            env=clone.environment | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": ""} | environment,
+            env=clone.environment | settings | {"PYTHONPATH": ""} | environment,
         )  # fmt: skip
     try:
         until = time.monotonic() + 120
