@@ -133,9 +133,12 @@ REPORTS ?= reports/load
 load-test: $(if $(HOST),setup,model-is-there $(SERVICE_VENV)/ready) $(DEPLOY_VENV)/ready ## load a service for a minute (HOST=http://localhost:8000, USERS=50, RATE=500 requests a second, 0: all they can)
 	@python benchmarks/load.py $(if $(HOST),--host $(HOST)) --users $(USERS) --spawn-rate $(SPAWN_RATE) --rate $(RATE) --run-time $(RUN_TIME) --reports $(REPORTS)
 
+# A fifth of their time the tests wait, for a service to end or for DVC's queue: three processes for two cores.
+PROCESSES ?= $(shell echo $$(($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) * 3 / 2)))
+
 # File by file in their order: the longest, end_to_end, come first, so that no core waits for another in the end.
 test: setup ## the whole test suite (COVERAGE=1: and fail below the bar; TESTS=tests/service: some of it)
-	pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term) $(TESTS)
+	pytest -q --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term) $(TESTS)
 
 lint: setup ## style, types, and the workflow's permissions
 	ruff check .
