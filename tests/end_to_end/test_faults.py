@@ -51,6 +51,8 @@ def started(clone, stage: str, **environment: str) -> Iterator[subprocess.Popen[
         cwd=clone.path,
         env=clone.environment | environment,
         stdout=subprocess.PIPE,
+        # pytest's own is a file, which for a killed stage would be one that becomes larger
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     ) as process:
