@@ -61,7 +61,7 @@ promote: setup ## make the committed model the champion, if it meets the gate an
 fetch-champion: setup ## put the champion's files where `MODEL_DIR=champion make serve` takes them
 	@python -m obesity_levels.publishing fetch --to $(or $(MODEL_DIR),champion)
 
-# Its job runner is seven more processes, for what is not used here; and it would tell MLflow that it was started.
+# MLflow's job runner is eight processes, for what is not used here; and it has telemetry.
 mlflow-ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 mlflow-ui: export MLFLOW_DISABLE_TELEMETRY ?= true
 mlflow-ui: setup ## look at the runs on http://localhost:5000

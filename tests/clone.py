@@ -69,6 +69,12 @@ class Clone:
             assert count, f"{name} has no {old!r}"
         path.write_text(text)
 
+    def made(self) -> dict[str, bytes]:
+        """All that the pipeline has made, and its lock."""
+        folders = (self.path / name for name in ("data", "models", "metrics", "plots"))
+        files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.path)): path.read_bytes() for path in (self.path / "dvc.lock", *files)}
+
     def changed_files(self) -> list[str]:
         return self.run("git", "status", "--porcelain").stdout.splitlines()
 

@@ -98,7 +98,7 @@ def small_clone(small_template: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def clone(small_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """The same for one test: a copy is made in 0.2 s, putting one back takes DVC 1.2."""
+    """The same for one test: a copy is made in 0.1 s, putting one back took DVC a second."""
     folder = tmp_path_factory.mktemp("clone")
     yield copy_clone(small_template, folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -22,13 +22,6 @@ if any(argument == os.environ["FULL_DISK_IN"] for argument in sys.orig_argv):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 """
 
-
-def made(clone) -> dict[str, bytes]:
-    paths = ("dvc.lock", "models/classifier.onnx", "models/manifest.json", "models/drift_reference.json")
-    metrics = (str(path.relative_to(clone.path)) for path in (clone.path / "metrics").iterdir())
-    return {path: (clone.path / path).read_bytes() for path in (*paths, *metrics)}
-
-
 # The same, from when the script has read its params: as soon as it makes a file larger, the whole pipeline is killed.
 KILLED = """
 import os, resource, signal, sys
@@ -69,7 +62,7 @@ def files_of(clone, stage: str) -> list[Path]:
 
 @pytest.mark.parametrize("stage", LOCKED)
 def test_killed_while_a_stage_writes_the_next_repro_runs_it_again_and_makes_the_same(clone, tmp_path, stage):
-    before = made(clone)
+    before = clone.made()
     sizes = {path: path.stat().st_size for path in files_of(clone, stage)}
     (tmp_path / "sitecustomize.py").write_text(KILLED)
     path = os.pathsep.join((str(tmp_path), clone.environment["PYTHONPATH"]))
@@ -85,13 +78,13 @@ def test_killed_while_a_stage_writes_the_next_repro_runs_it_again_and_makes_the_
         (clone.path / ".dvc/cache/files/md5" / out.md5[:2] / out.md5[2:]).unlink(missing_ok=True)
     said = clone.run("dvc", "repro").stdout
     assert f"Running stage '{stage}'" in said
-    assert made(clone) == before
+    assert clone.made() == before
     assert clone.changed_files() == []
 
 
 @pytest.mark.parametrize("stage", ["clean", "train", "evaluate"])
 def test_a_full_disk_in_a_stage_is_one_clear_line_and_nothing_is_lost(clone, tmp_path, stage):
-    before = made(clone)
+    before = clone.made()
     (tmp_path / "sitecustomize.py").write_text(FULL_DISK)
     path = os.pathsep.join((str(tmp_path), clone.environment["PYTHONPATH"]))
     command = ["dvc", "repro", "--force", "--single-item", stage]
@@ -101,7 +94,7 @@ def test_a_full_disk_in_a_stage_is_one_clear_line_and_nothing_is_lost(clone, tmp
     assert "Traceback" not in failed.stderr
     (restore,) = re.findall(r"To have back what stood at the last commit: (.*)", failed.stderr)
     clone.run("sh", "-c", restore)
-    assert made(clone) == before
+    assert clone.made() == before
 
 
 @pytest.fixture
@@ -115,16 +108,16 @@ def read_only(clone):
 
 @pytest.mark.parametrize("command", [("dvc", "repro"), ("python", "stages/clean.py")])
 def test_a_checkout_that_may_not_be_written_is_said_to_be_one(clone, read_only, command):
-    before = made(clone)
+    before = clone.made()
     failed = clone.run(*read_only, *command, check=False)
     assert failed.returncode != 0
     assert "Permission denied" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert made(clone) == before
+    assert clone.made() == before
 
 
 def test_of_two_repros_at_once_the_second_is_refused_and_the_first_ends_well(clone):
-    before = made(clone)
+    before = clone.made()
     command = ["dvc", "repro", "--force", "--single-item", "train"]
     with started(clone, "train") as first:
         second = clone.run(*command, check=False)
@@ -132,7 +125,7 @@ def test_of_two_repros_at_once_the_second_is_refused_and_the_first_ends_well(clo
     assert second.returncode != 0
     assert "is busy, it is being blocked by" in second.stderr
     assert first.returncode == 0
-    assert made(clone) == before
+    assert clone.made() == before
 
 
 @pytest.mark.parametrize(
@@ -145,11 +138,11 @@ def test_of_two_repros_at_once_the_second_is_refused_and_the_first_ends_well(clo
     ],
 )
 def test_a_number_that_was_edited_by_hand_is_put_right_by_the_next_repro(clone, path, old, new):
-    before = made(clone)
+    before = clone.made()
     file = clone.path / path
     text = file.read_text()
     file.unlink()  # it may be a link into DVC's cache
     file.write_text(text.replace(old, new, 1))
     assert path in clone.run("dvc", "status").stdout
     clone.run("dvc", "repro")
-    assert made(clone) == before
+    assert clone.made() == before
