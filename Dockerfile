@@ -31,8 +31,10 @@ RUN python3 -m venv /opt/venv \
     && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
 COPY service/*.py service/
-COPY src/obesity_levels/__init__.py src/obesity_levels/errors.py src/obesity_levels/features.py \
-     src/obesity_levels/schema.py src/obesity_levels/scoring.py obesity_levels/
+COPY src/obesity_levels/__init__.py src/obesity_levels/errors.py src/obesity_levels/paths.py \
+     src/obesity_levels/schema.py obesity_levels/
+COPY src/obesity_levels/model/__init__.py src/obesity_levels/model/classifier.py src/obesity_levels/model/features.py \
+     obesity_levels/model/
 COPY src/obesity_levels/drift/__init__.py src/obesity_levels/drift/histograms.py obesity_levels/drift/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash service obesity_levels
 COPY models/classifier.onnx models/manifest.json models/drift_reference.json models/

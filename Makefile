@@ -13,12 +13,14 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint audit advisories-are-there requirements
+.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/ready ## make .venv with the locked packages (Python 3.11 to 3.13)
+
+requirements: setup ## the same
 
 # uv, itself checked against the lock, installs the rest in seconds; pip takes minutes.
 $(VENV)/ready: requirements.lock service/assets.lock pyproject.toml
@@ -37,7 +39,7 @@ repro: setup ## set up, run the pipeline, show the metrics, register the model
 	@$(MAKE) --no-print-directory results publish
 
 results: setup ## show the metrics as a table
-	@python -m obesity_levels
+	@obesity-levels results
 
 data: setup ## the pipeline up to the model's input
 	dvc repro check featurize
@@ -47,19 +49,19 @@ train: setup ## the pipeline up to the model
 
 verify: setup ## rebuild everything by force; fail, and say by how much, if a tracked number differs (TOLERANCE=0.001)
 	dvc repro --force
-	@python -m obesity_levels.verification $(if $(TOLERANCE),--tolerance $(TOLERANCE))
+	@obesity-levels verify $(if $(TOLERANCE),--tolerance $(TOLERANCE))
 
 # Without a server's MLFLOW_TRACKING_URI, mlflow.db in this folder is the registry.
 export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 
 publish: setup ## register the model with MLflow, as challenger (EXP=name: an experiment; EXP=all: all of them)
-	@python -m obesity_levels.publishing publish $(if $(filter all,$(EXP)),--all-experiments,$(if $(EXP),--exp $(EXP)))
+	@obesity-levels publish $(if $(filter all,$(EXP)),--all-experiments,$(if $(EXP),--exp $(EXP)))
 
 promote: setup ## make the committed model the champion, if it meets the gate and beats the present one
-	@python -m obesity_levels.publishing promote
+	@obesity-levels promote
 
 fetch-champion: setup ## put the champion's files where `MODEL_DIR=champion make serve` takes them
-	@python -m obesity_levels.publishing fetch --to $(or $(MODEL_DIR),champion)
+	@obesity-levels fetch --to $(or $(MODEL_DIR),champion)
 
 # MLflow's job runner is eight processes, for what is not used here; and it has telemetry.
 mlflow-ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
@@ -72,18 +74,18 @@ mlflow-ui: setup ## look at the runs on http://localhost:5000
 
 retrain: setup ## where SOURCE=new.csv has drifted, an experiment on it, and its gate
 	@test -n "$(SOURCE)" || { echo "error: name the new rows: make retrain SOURCE=new.csv" >&2; exit 1; }
-	@python -m obesity_levels.retraining "$(SOURCE)"
+	@obesity-levels retrain "$(SOURCE)"
 
 DRIFT_TYPE ?= feature_shift
 DRIFT_TYPES := feature_shift missing_values label_imbalance combined noise category_swap unit_error unit_error_lb_in
 
 # Drift is what is looked for here: its exit status, 3, is no failure.
 drift-test: setup ## simulate drift and see whether it is found (DRIFT_TYPE=feature_shift, INTENSITY=0.3)
-	@python -m obesity_levels.drift --drift-type $(DRIFT_TYPE) $(if $(INTENSITY),--intensity $(INTENSITY)) || test $$? -eq 3
+	@obesity-levels drift --drift-type $(DRIFT_TYPE) $(if $(INTENSITY),--intensity $(INTENSITY)) || test $$? -eq 3
 
 drift-test-all: setup ## the same for every kind of drift, each with a folder in reports/
 	@for type in $(DRIFT_TYPES); do echo "== $$type"; \
-		python -m obesity_levels.drift --drift-type $$type $(if $(INTENSITY),--intensity $(INTENSITY)) --output reports/$$type || test $$? -eq 3 || exit 1; \
+		obesity-levels drift --drift-type $$type $(if $(INTENSITY),--intensity $(INTENSITY)) --output reports/$$type || test $$? -eq 3 || exit 1; \
 	done
 
 serve: model-is-there $(SERVICE_VENV)/ready ## serve the model on http://localhost:8000
@@ -163,11 +165,11 @@ advisories-are-there: $(DEPLOY_VENV)/ready
 		assert requests.post("$(OSV_URL)", json=question, timeout=15).json()["vulns"]' 2>/dev/null \
 		|| { echo "error: $(OSV_URL) does not answer with advisories: run make audit where it can be reached" >&2; exit 1; }
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
+LOCK_COMMAND := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
-requirements: setup ## lock the dependencies of pyproject.toml anew
-	$(LOCK) --upgrade --extra dev --group service pyproject.toml --output-file requirements.lock
-	$(LOCK) --group service --constraint requirements.lock --output-file service/requirements.lock
-	$(LOCK) --upgrade --group operations --output-file deploy/requirements.lock
-	$(LOCK) --upgrade --group service-assets --no-deps --output-file service/assets.lock
+lock: setup ## lock the dependencies of pyproject.toml; versions stay where they can (UPGRADE=1: take the newest)
+	$(LOCK_COMMAND) --extra dev --group service pyproject.toml --output-file requirements.lock
+	$(LOCK_COMMAND) --group service --constraint requirements.lock --output-file service/requirements.lock
+	$(LOCK_COMMAND) --group operations --output-file deploy/requirements.lock
+	$(LOCK_COMMAND) --group service-assets --no-deps --output-file service/assets.lock

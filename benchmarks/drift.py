@@ -21,13 +21,14 @@ import numpy.typing as npt
 from tabulate import tabulate
 from tqdm import tqdm
 
-from obesity_levels.drift.__main__ import Calibrated, load_calibrated
+from obesity_levels.data.simulation import Population, simulate
 from obesity_levels.drift.batch import NUMBERS, Batch
-from obesity_levels.drift.calibration import KINDS, alarms, rate, score
+from obesity_levels.drift.calibration import KINDS, alarms, rate
+from obesity_levels.drift.check import Calibrated, load_calibrated
 from obesity_levels.drift.histograms import judge
 from obesity_levels.drift.report import Source, build_report
+from obesity_levels.drift.scoring import score
 from obesity_levels.params import Params, load_params, load_yaml
-from obesity_levels.simulation import Population, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH_SIZES = [50, 100, 200, 300, 500, 1000]

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 from service.__main__ import main
 
-from obesity_levels.features import Matrix
-from obesity_levels.scoring import Classifier, Probabilities
+from obesity_levels.model.classifier import Classifier, Probabilities
+from obesity_levels.model.features import Matrix
 
 
 def take_time(times: list[tuple[int, float]]) -> None:

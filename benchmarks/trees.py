@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from obesity_levels.features import Matrix
-from obesity_levels.modeling import build_estimator, export_onnx
+from obesity_levels.io import read_split
+from obesity_levels.model.classifier import Classifier, load_manifest
+from obesity_levels.model.estimators import build_estimator
+from obesity_levels.model.features import Matrix
+from obesity_levels.model.onnx_export import export_onnx
 from obesity_levels.params import load_params
-from obesity_levels.scoring import MANIFEST, Classifier, load_manifest
-from obesity_levels.tables import read_split
+from obesity_levels.paths import MANIFEST
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 1000

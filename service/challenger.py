@@ -25,9 +25,9 @@ import numpy.typing as npt
 from msgspec.structs import astuple
 
 from obesity_levels.errors import ArtifactError
-from obesity_levels.features import input_matrix
+from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
+from obesity_levels.model.features import encode_rows, input_matrix
 from obesity_levels.schema import LEVELS, Patient
-from obesity_levels.scoring import Classifier, load_classifier, most_probable
 from service.logs import log_config
 from service.memory import give_back_memory
 
@@ -80,7 +80,7 @@ class Rows(msgspec.Struct, array_like=True):
 
 def compare(classifier: Classifier, rows: Rows) -> Counts:
     """Predict `rows`: how that compares, by the place of the counter. Raises what the model raises."""
-    matrix = input_matrix(map(astuple, rows.patients), classifier.manifest.profile)
+    matrix = input_matrix(encode_rows(map(astuple, rows.patients)), classifier.manifest.profile)
     probabilities = classifier.probabilities(matrix)
     if probabilities.shape != (len(rows.levels), len(LEVELS)) or not np.isfinite(probabilities).all():
         raise ArtifactError("its answers are not probabilities")

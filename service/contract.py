@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from obesity_levels.drift.histograms import FalseAlarmRate, Verdict
+from obesity_levels.errors import invalid_field
 from obesity_levels.schema import LEVELS, QUESTIONS, Level, Patient
 from service.problems import Problem
 
@@ -163,7 +164,7 @@ def request_decoder(max_patients: int) -> Callable[[bytes], PredictRequest]:
             request = decode(body)
         except msgspec.ValidationError as error:
             _check_json(body, error)
-            path, allowed = explain(str(error))
+            path, allowed = explain(error)
             raise Problem(422, f"{path}: {allowed}", path) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _not_json(error) from None
@@ -204,19 +205,15 @@ def _not_json(error: Exception) -> Problem:
     return Problem(400, f"the body is not JSON: {where}")
 
 
-def explain(message: str) -> tuple[str, str]:
-    """The path of the wrong field and what is allowed there, from an error of msgspec, without the value sent."""
-    # A field's name and a category may hold anything, " - at " too; the path is what comes last, and looks like one.
-    at = re.fullmatch(r"(.*?)(?: - at `\$\.?((?:patients(?:\[\d+\](?:\.\w{1,40})?)?)?)`)?", message, re.DOTALL)
-    what, path = (at[1], at[2] or "") if at else (message, "")
-    missing = re.fullmatch(r"Object missing required field `(\w+)`", what)
-    if missing:
-        return _join(path, missing[1]), "a required field is missing" + _null_allowed(missing[1])
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
-    if unknown:
+def explain(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The path of the invalid field and what is allowed there, without the value sent."""
+    path, kind, name, _ = invalid_field(error)
+    if kind == "missing":
+        return _join(path, name), "a required field is missing" + _null_allowed(name)
+    if kind == "unknown":
         # A name may be anything, even a value in the wrong place; one that looks like a name is repeated.
-        known = re.fullmatch(r"[A-Za-z_]\w{0,40}", unknown[1], re.ASCII)
-        return (_join(path, unknown[1]) if known else path or "the body"), "no such field: take it out"
+        known = re.fullmatch(r"[A-Za-z_]\w{0,40}", name, re.ASCII)
+        return (_join(path, name) if known else path or "the body"), "no such field: take it out"
     name = path.rpartition(".")[2]
     if name in QUESTIONS:
         return path, f"expected {QUESTIONS[name].allowed}"

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import astuple
 
-from obesity_levels.drift.histograms import DRIFT_REFERENCE, LEVEL, Reference, load_reference
+from obesity_levels.drift.histograms import LEVEL, Reference, load_reference
 from obesity_levels.errors import ArtifactError
-from obesity_levels.features import BMI, input_matrix
-from obesity_levels.schema import LEVELS, QUESTIONS, Patient
-from obesity_levels.scoring import CLASSIFIER, MANIFEST, Classifier, load_classifier, most_probable
+from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
+from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE, MANIFEST
+from obesity_levels.schema import BMI, LEVELS, QUESTIONS, Patient
 from service.contract import Data, Feature, LevelProbabilities, ModelInfo, Predictions
 from service.memory import give_back_memory
 from service.monitor import Monitor
@@ -71,7 +72,7 @@ class Model:
 
     def predict(self, patients: Sequence[Patient]) -> Predictions:
         """The most probable level and the probability of every level, of each patient, in their order."""
-        matrix = input_matrix(map(astuple, patients), self.manifest.profile)
+        matrix = input_matrix(encode_rows(map(astuple, patients)), self.manifest.profile)
         if self.shadow is None:
             # What nobody else holds is given up here, while it is in the processor's caches: later it would take twice
             # as long, and the answer would be made in other memory.

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from obesity_levels.drift.histograms import Cells, Column, ColumnJudgement, Counts, Judgement, Reference, Verdict, judge
-from obesity_levels.features import Matrix
+from obesity_levels.model.features import Matrix
 from service.contract import DriftColumn, DriftStatus
 from service.together import Gathered, on_event_loop
 

@@ -24,8 +24,9 @@ from msgspec.structs import astuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from obesity_levels.errors import ArtifactError
+from obesity_levels.model.classifier import load_manifest
+from obesity_levels.paths import MANIFEST
 from obesity_levels.schema import LEVELS, Patient
-from obesity_levels.scoring import MANIFEST, load_manifest
 from service.challenger import CHALLENGER, CHAMPION, COUNTERS, Counter, State
 from service.contract import ShadowStatus
 from service.together import Gathered, on_event_loop

@@ -1,11 +1,11 @@
-"""params.yaml and the source, looked at before anything else when params.yaml changes: a mistake then costs nothing."""
+"""Checks params.yaml and the source before anything else when params.yaml changes: then a mistake costs nothing."""
 
 from pathlib import Path
 
+from obesity_levels.data.simulation import Population
+from obesity_levels.data.source import is_simulated, read_raw
+from obesity_levels.errors import run_stage
 from obesity_levels.params import load_params, load_yaml
-from obesity_levels.raw import read_raw
-from obesity_levels.simulation import Population
-from pipeline import is_simulated, run
 
 
 def main() -> None:
@@ -17,4 +17,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main, restore="git checkout params.yaml")
+    run_stage(main, restore="git checkout params.yaml")

@@ -1,10 +1,11 @@
-"""data/raw.csv to valid rows, with an account of every cell and row that changed."""
+"""data/raw.csv to clean rows, with an account of every cell and row that changed."""
 
-from obesity_levels.cleaning import clean_rows
+from obesity_levels.data.cleaning import clean_rows
+from obesity_levels.data.source import read_raw
+from obesity_levels.errors import run_stage
+from obesity_levels.io import write_json, write_parquet
 from obesity_levels.params import load_params
-from obesity_levels.raw import read_raw
-from obesity_levels.tables import write_parquet
-from pipeline import CLEAN_METRICS, CLEAN_PARQUET, RAW_CSV, REJECTED_CSV, run, write_json
+from obesity_levels.paths import CLEAN_METRICS, CLEAN_PARQUET, RAW_CSV, REJECTED_CSV
 
 
 def main() -> None:
@@ -14,8 +15,8 @@ def main() -> None:
     rejected.to_csv(REJECTED_CSV, lineterminator="\n")
     write_json(account, CLEAN_METRICS)
     rows = account["rows"]
-    print(f"kept {rows['kept']} of {rows['read']} rows: {len(rejected)} rejected, {rows['merged']} merged into copies")
+    print(f"kept {rows['kept']} of {rows['read']} rows: {len(rejected)} rejected, {rows['merged']} merged duplicates")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

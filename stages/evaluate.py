@@ -1,117 +1,72 @@
-"""The ONNX file, scored on rows that it was not trained on: metrics and plots."""
+"""Scores the ONNX file on rows that it was not trained on: metrics and plots."""
 
 from typing import Any
 
 import msgspec
-import numpy as np
-import pandas as pd
-from sklearn.metrics import confusion_matrix
 
-from obesity_levels import evaluation, plots
-from obesity_levels.modeling import build_estimator
-from obesity_levels.params import EvaluateParams, TrainParams, load_params
-from obesity_levels.schema import LEVELS
-from obesity_levels.scoring import Classifier, Probabilities, load_classifier, most_probable
-from obesity_levels.splitting import SPLITS
-from obesity_levels.tables import Rows, read_split
-from pipeline import EVALUATE_METRICS, FEATURES, MODELS, PLOTS, run, write_json
+from obesity_levels.errors import run_stage
+from obesity_levels.evaluation import metrics, plots, resampling
+from obesity_levels.io import Rows, read_split, write_json, write_plot_csv
+from obesity_levels.model.classifier import load_classifier, most_probable
+from obesity_levels.model.estimators import build_estimator
+from obesity_levels.params import TrainParams, load_params
+from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, FEATURES, MODELS, PLOTS
+from obesity_levels.schema import SPLITS
 
 
 def main() -> None:
-    params = load_params()
+    params = load_params().evaluate
     classifier = load_classifier(MODELS)
-    splits = [read_split(FEATURES, name) for name in SPLITS]
-    train, validation, test = splits
-    probabilities = classifier.probabilities(test.matrix)
     manifest = classifier.manifest
-    trained_with = msgspec.convert(manifest.params, TrainParams)
-    estimator = build_estimator(trained_with, tuple(manifest.features), manifest.search.chosen)
-
-    everyone = Rows(
-        pd.concat([rows.answers for rows in splits]),
-        np.concatenate([rows.labels for rows in splits]),
-        np.concatenate([rows.groups for rows in splits]),
-        np.concatenate([rows.matrix for rows in splits]),
-    )
-    metrics: dict[str, Any] = {
+    train, validation, test = splits = [read_split(FEATURES, name) for name in SPLITS]
+    on_validation, on_test = (classifier.probabilities(rows.matrix) for rows in (validation, test))
+    train_params = msgspec.convert(manifest.params, TrainParams)
+    estimator = build_estimator(train_params, tuple(manifest.features), manifest.search.chosen)
+    everyone = Rows.concatenate(*splits)
+    report: dict[str, Any] = {
         "model_version": manifest.version,
-        "validation": report(validation, classifier.probabilities(validation.matrix), train, params.evaluate),
-        "test": report(test, probabilities, train, params.evaluate),
-        "cross_validation": evaluation.cross_validate(
+        "validation": metrics.split_metrics(validation, on_validation, train, params),
+        "test": metrics.split_metrics(test, on_test, train, params),
+        "cross_validation": resampling.cross_validate(
             estimator,
             everyone.matrix,
             everyone.labels,
             everyone.groups,
-            evaluation.is_people(everyone.answers),
-            params.evaluate.cross_validation,
+            metrics.is_people(everyone.answers),
+            params.cross_validation,
         ),
     }
-    write_json(metrics, EVALUATE_METRICS)
-    curve = evaluation.learning_curve(
-        estimator,
-        (train.matrix, train.labels, train.groups),
-        (validation.matrix, validation.labels),
-        params.evaluate.learning_curve,
-    )
-    draw(classifier, validation, test, probabilities, curve, params.evaluate)
-    accuracy = {name: round(metrics[name]["accuracy"], 4) for name in ("test", "validation")}
-    print(f"accuracy on the test rows {accuracy['test']}, on the validation rows {accuracy['validation']}")
+    write_json(report, EVALUATE_METRICS)
 
-
-def report(rows: Rows, probabilities: Probabilities, train: Rows, params: EvaluateParams) -> dict:
-    predicted = most_probable(probabilities)
-    majority = evaluation.majority_baseline(train.labels, len(rows.labels))
-    rule = evaluation.bmi_rule(rows.answers, params.bmi_rule, otherwise=majority)
-    return {
-        **evaluation.headline_metrics(rows.labels, probabilities, params.calibration.bins),
-        "accuracy_interval": evaluation.accuracy_interval(rows.labels, predicted, params.bootstrap),
-        "per_level": evaluation.per_level_metrics(rows.labels, predicted),
-        "slices": evaluation.slices(rows.answers, rows.labels, predicted, params.age_bands),
-        "baselines": {
-            "majority": evaluation.label_metrics(rows.labels, majority),
-            "bmi_rule": evaluation.label_metrics(rows.labels, rule),
-        },
-    }
-
-
-def draw(
-    classifier: Classifier,
-    validation: Rows,
-    test: Rows,
-    probabilities: Probabilities,
-    curve: pd.DataFrame,
-    params: EvaluateParams,
-) -> None:
-    predicted = most_probable(probabilities)
-    calibration = evaluation.calibration_table(test.labels, probabilities, params.calibration.bins)
-    importance = evaluation.permutation_importance(
+    calibration = metrics.calibration_table(test.labels, on_test, params.calibration.bins)
+    confusion = metrics.confusion_table(test.labels, most_probable(on_test))
+    importance = resampling.permutation_importance(
         lambda matrix: most_probable(classifier.probabilities(matrix)),
         validation.matrix,
         validation.labels,
-        classifier.manifest.features,
+        manifest.features,
         params.importance,
     )
-    roc = evaluation.roc_table(test.labels, probabilities)
-    levels = np.array(LEVELS)
-    confusion = pd.DataFrame({"actual": levels[test.labels], "predicted": levels[predicted]})
-
-    PLOTS.mkdir(exist_ok=True)
-    tables = {
-        "confusion_matrix": confusion,
-        "calibration": calibration,
-        "permutation_importance": importance,
-        "learning_curve": curve,
-        "roc": roc,
-    }
-    for name, table in tables.items():
-        table.to_csv(PLOTS / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
-    counts = confusion_matrix(test.labels, predicted, labels=range(len(LEVELS)))
-    plots.draw_confusion_matrix(counts, PLOTS / "confusion_matrix.png")
-    plots.draw_calibration(calibration, PLOTS / "calibration.png")
-    plots.draw_importance(importance, PLOTS / "permutation_importance.png")
-    plots.draw_learning_curve(curve, PLOTS / "learning_curve.png")
-    plots.draw_roc(roc, PLOTS / "roc.png")
+    curve = resampling.learning_curve(
+        estimator,
+        (train.matrix, train.labels, train.groups),
+        (validation.matrix, validation.labels),
+        params.learning_curve,
+    )
+    roc = metrics.roc_table(test.labels, on_test)
+    write_plot_csv(confusion, CONFUSION_MATRIX_CSV)
+    plots.draw_confusion_matrix(confusion, CONFUSION_MATRIX_CSV.with_suffix(".png"))
+    for name, table, draw in (
+        ("calibration", calibration, plots.draw_calibration),
+        ("permutation_importance", importance, plots.draw_importance),
+        ("learning_curve", curve, plots.draw_learning_curve),
+        ("roc", roc, plots.draw_roc),
+    ):
+        write_plot_csv(table, PLOTS / f"{name}.csv")
+        draw(table, PLOTS / f"{name}.png")
+    accuracy = {name: round(report[name]["accuracy"], 4) for name in ("test", "validation")}
+    print(f"accuracy on the test rows {accuracy['test']}, on the validation rows {accuracy['validation']}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

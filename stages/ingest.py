@@ -1,13 +1,15 @@
-"""The source to data/raw.csv: a .yaml file is simulated, anything else is checked and copied as found."""
+"""The source to data/raw.csv: a .yaml file is simulated, any other file is checked and copied as it is."""
 
 import hashlib
 import shutil
 from pathlib import Path
 
+from obesity_levels.data.simulation import Population, simulate
+from obesity_levels.data.source import extra_columns, is_simulated, read_raw
+from obesity_levels.errors import run_stage
+from obesity_levels.io import write_json, write_raw_csv
 from obesity_levels.params import load_params, load_yaml
-from obesity_levels.raw import extra_columns, read_raw
-from obesity_levels.simulation import Population, simulate
-from pipeline import INGEST_METRICS, RAW_CSV, is_simulated, run, write_csv, write_json
+from obesity_levels.paths import INGEST_METRICS, RAW_CSV
 
 
 def main() -> None:
@@ -16,7 +18,7 @@ def main() -> None:
     simulated = is_simulated(source)
     if simulated:
         raw = simulate(load_yaml(source, Population), params.rows, params.seed)
-        write_csv(raw, RAW_CSV)
+        write_raw_csv(raw, RAW_CSV)
     else:
         raw = read_raw(source)
         RAW_CSV.parent.mkdir(exist_ok=True)
@@ -33,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -1,17 +1,19 @@
-"""The training split to models/classifier.onnx and the manifest that says what it is."""
+"""The training split to models/classifier.onnx, and the manifest that describes it."""
 
 import hashlib
 from importlib.metadata import version
 
 import msgspec
 
-from obesity_levels.features import MISSING, PROFILES
-from obesity_levels.modeling import export_onnx, search
+from obesity_levels.errors import run_stage
+from obesity_levels.io import read_json, read_split, write_json
+from obesity_levels.model.classifier import FORMAT, DataOrigin, Manifest
+from obesity_levels.model.features import MISSING
+from obesity_levels.model.onnx_export import export_onnx
+from obesity_levels.model.search import search
 from obesity_levels.params import load_params
-from obesity_levels.schema import LEVELS
-from obesity_levels.scoring import CLASSIFIER, FORMAT, MANIFEST, DataOrigin, Manifest
-from obesity_levels.tables import read_split
-from pipeline import FEATURES, FEATURIZE_METRICS, INGEST_METRICS, MODELS, read_json, run, write_json
+from obesity_levels.paths import CLASSIFIER, FEATURES, FEATURIZE_METRICS, INGEST_METRICS, MANIFEST, MODELS
+from obesity_levels.schema import LEVELS, PROFILES
 
 
 def main() -> None:
@@ -44,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from obesity_levels.features import MISSING, PROFILES
-from obesity_levels.schema import LEVELS
-from obesity_levels.scoring import CLASSIFIER, MANIFEST
+from obesity_levels.model.features import MISSING
+from obesity_levels.paths import CLASSIFIER, MANIFEST
+from obesity_levels.schema import LEVELS, PROFILES
 
 COLUMNS = len(PROFILES["full"])
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
+from obesity_levels.data.simulation import Population, as_text, draw_people
 from obesity_levels.params import Params, load_params, load_yaml
-from obesity_levels.simulation import Population, as_text, draw_people
 from tests.clone import Clone, clone_small, copy_clone
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from obesity_levels.features import Matrix, input_matrix
+from obesity_levels.model.features import Matrix, encode_rows, input_matrix
 from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, Patient
 
 
@@ -53,4 +53,4 @@ def as_table(rows: list[dict]) -> pd.DataFrame:
 
 def matrix_of(rows: list[dict], profile: str = "full") -> Matrix:
     """The input matrix of records, which are read as the service reads them."""
-    return input_matrix(map(astuple, msgspec.convert(rows, list[Patient])), profile)
+    return input_matrix(encode_rows(map(astuple, msgspec.convert(rows, list[Patient]))), profile)

@@ -1,4 +1,23 @@
-"""Errors that a person can act on: each names the file, the column or the key, and what to do. Never a bug of ours."""
+"""Errors that a person can act on: each names the file, the column or the key, and says what to do.
+
+What msgspec reports is read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+RESTORE = "git checkout params.yaml dvc.lock metrics plots && dvc checkout --force"
+"""Restores what DVC deleted before it ran a stage, except the source, which belongs to the user. `--force` replaces
+what a stage that failed has left half-written."""
+
+_DVC_EXPERIMENTS = "/.dvc/tmp/exps/"
 
 
 class ObesityLevelsError(Exception):
@@ -10,16 +29,52 @@ class ParamsError(ObesityLevelsError):
 
 
 class SourceError(ObesityLevelsError):
-    """The source is not there, not readable, or not a table of survey rows."""
+    """The source is missing, not readable, or not a table of survey rows."""
 
 
 class TooFewRowsError(ObesityLevelsError):
-    """What is left after cleaning is not enough to split or to train on."""
+    """After cleaning, too few rows are left to split or to train on."""
 
 
 class RegistryError(ObesityLevelsError):
-    """MLflow's registry does not answer, has not what is asked for, or the model may not become champion."""
+    """MLflow's registry does not answer, lacks what is asked for, or the model may not become champion."""
 
 
 class ArtifactError(ObesityLevelsError):
-    """The artifact is missing, truncated, altered, or not one of ours."""
+    """The artifact is missing, truncated, altered, or was not made by this project."""
+
+
+class InvalidField(NamedTuple):
+    """The first invalid field that msgspec found.
+
+    `path` is where it is, such as `patients[3].Age`, empty at the top. `name` is the field that is missing or unknown,
+    else empty. `reason` is in msgspec's words, which may repeat the value.
+    """
+
+    path: str
+    kind: Literal["missing", "unknown", "invalid"]
+    name: str
+    reason: str
+
+
+def invalid_field(error: msgspec.ValidationError) -> InvalidField:
+    """Read the message of msgspec: `Expected … - at `$.path``."""
+    # The name of an unknown field may hold any text, " - at " too: the path comes last and looks like one.
+    found = re.fullmatch(r"(.*?)(?: - at `\$\.?([\w.\[\]]*)`)?", str(error), re.DOTALL)
+    reason, path = (found[1], found[2] or "") if found else (str(error), "")
+    named = re.fullmatch(r"Object (missing|contains unknown)(?: required)? field `(.*)`", reason, re.DOTALL)
+    if not named:
+        return InvalidField(path, "invalid", "", reason)
+    return InvalidField(path, "missing" if named[1] == "missing" else "unknown", named[2], reason)
+
+
+def run_stage(main: Callable[[], None], restore: str = RESTORE) -> None:
+    """Run a stage. An error that a person can act on is one line on standard error, with exit status 1."""
+    try:
+        main()
+    except (ObesityLevelsError, OSError) as error:  # OSError: a full disk, a folder without write permission
+        print(f"error: {error}", file=sys.stderr)
+        # `dvc exp run --temp` and `--queue` run in a copy: there is nothing to restore, and work that would be lost.
+        if _DVC_EXPERIMENTS not in Path.cwd().as_posix():
+            print(f"To restore the last commit: {restore}", file=sys.stderr)
+        sys.exit(1)

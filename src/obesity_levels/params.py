@@ -1,9 +1,8 @@
-"""params.yaml as typed structs: a wrong key, a wrong type or a value out of range is a clear error that names it."""
+"""params.yaml as typed structs: an unknown key, a wrong type or a value out of range is an error that names the key."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,11 +11,9 @@ from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from obesity_levels.errors import ParamsError
-from obesity_levels.features import PROFILES
-from obesity_levels.schema import COLUMNS, LEVELS, SCALES, Level
-
-PARAMS_YAML = Path("params.yaml")
+from obesity_levels.errors import InvalidField, ParamsError, invalid_field
+from obesity_levels.paths import PARAMS_YAML
+from obesity_levels.schema import COLUMNS, LEVELS, PROFILES, SCALES, Level
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
@@ -31,7 +28,7 @@ Grid = Meta(min_length=1)
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True):
-    """Every key must be there and no other may be: a misspelled one is never passed over in silence."""
+    """Every key is required and no other is allowed: a misspelled key is always an error."""
 
     def check_rising(self, *names: str) -> None:
         """Raise ValueError if one of these lists does not rise."""
@@ -64,7 +61,7 @@ class SplitParams(Section):
 
     def __post_init__(self) -> None:
         if self.validation + self.test >= 1:
-            raise ValueError("validation and test together must be less than 1, or nothing is left to train on")
+            raise ValueError("validation and test together must be less than 1, or no row is left to train on")
 
 
 Profile = Literal["full", "no_weight", "habits"]
@@ -133,7 +130,7 @@ class TrainParams(Section):
     search: SearchParams
 
     def for_profile(self, profile: Profile) -> TrainParams:
-        """The same with `model` named: the profile's own, where it says `by_profile`."""
+        """These params with the `model` of the profile, where they say `by_profile`."""
         named = getattr(self.by_profile, profile) if self.model == "by_profile" else self.model
         return msgspec.structs.replace(self, model=named)
 
@@ -232,7 +229,7 @@ class ScenariosParams(Section):
     def __post_init__(self) -> None:
         for name in ("unit_error", "unit_error_lb_in"):
             if unknown := set(getattr(self, name)) - set(SCALES):
-                raise ValueError(f"{name}: {', '.join(sorted(unknown))} is not a number that is asked for")
+                raise ValueError(f"{name}: {', '.join(sorted(unknown))} is not a number of the questionnaire")
 
 
 class DriftParams(Section):
@@ -269,49 +266,45 @@ class Params(Section):
 
 
 def load_params(path: Path = PARAMS_YAML) -> Params:
-    """Read and check the whole of `path`. Raises ParamsError that names the file and the key."""
+    """Read and check all of `path`. Raises ParamsError, which names the file and the key."""
     return load_yaml(path, Params)
 
 
 def load_yaml(path: Path, kind: type[Struct]) -> Struct:
-    """Read `path` into `kind`. Raises ParamsError, naming the file and the key, where it does not fit."""
+    """Read `path` into `kind`. Raises ParamsError, which names the file and the key, if it does not fit."""
     content = read_yaml(path)
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise ParamsError(_explained(path, str(error), content, kind)) from error
+        raise ParamsError(_explain(path, invalid_field(error), kind)) from error
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of `path`. Raises ParamsError that names the file.
+    """The content of `path`. Raises ParamsError, which names the file.
 
-    Parsed by DVC's own parser (YAML 1.2, ruamel.yaml), so that a stage and DVC never read a value differently.
+    The parser is the one of DVC (YAML 1.2, ruamel.yaml), so a stage and DVC read every value alike.
     """
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ParamsError(
-            f"{path} does not exist: run from the project's root, or give a path that is there"
-        ) from error
+        raise ParamsError(f"{path} does not exist: run from the project's root, or give a path that exists") from error
     except OSError as error:
-        raise ParamsError(f"{path} cannot be read ({error.strerror}): give a file that can") from error
+        raise ParamsError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
     except UnicodeDecodeError as error:
-        raise ParamsError(f"{path} is not UTF-8 text: save it as such") from error
+        raise ParamsError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _explained(path: Path, message: str, content: object, kind: type[msgspec.Struct]) -> str:
-    """msgspec's message (`Expected … - at `$.a.b``), led by the file and the key; for an unknown key, those near it."""
-    what, _, where = message.partition(" - at ")
-    key = where.strip("`").removeprefix("$").removeprefix(".")
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
-    if unknown:
-        key = f"{key}.{unknown[1]}" if key else unknown[1]
+def _explain(path: Path, field: InvalidField, kind: type[msgspec.Struct]) -> str:
+    """The file, the key and what is wrong with it; for an unknown key, the most similar known one."""
+    key, reason = field.path, field.reason
+    if field.kind == "unknown":
+        key = f"{key}.{field.name}" if key else field.name
         known = _known_keys(kind)
-        near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(unknown[1], known, n=1)
-        what = "no such key" + (f": did you mean '{near[0]}'?" if near else ": take it out")
-    return f"{path}: {key}: {what}" if key else f"{path}: {what}"
+        near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(field.name, known, n=1)
+        reason = "no such key" + (f": did you mean '{near[0]}'?" if near else ": remove it")
+    return f"{path}: {key}: {reason}" if key else f"{path}: {reason}"
 
 
 def _known_keys(kind: type[msgspec.Struct], prefix: str = "") -> list[str]:

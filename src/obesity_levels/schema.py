@@ -1,15 +1,14 @@
 """The record: 16 answers with their scales and categories, and the seven levels in order of severity.
 
-This is the only definition. Cleaning, the input matrix, the simulation, the tests and the service take it from here.
+This is the only definition: cleaning, the input matrix, the simulation, the tests and the service use it.
 Source: Palechor & de la Hoz (2019), "Dataset for estimation of obesity levels based on eating habits and physical
 condition in individuals from Colombia, Peru and Mexico", Data in Brief 25 (UCI dataset 544).
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
 import msgspec
@@ -36,36 +35,16 @@ def category_key(text: str) -> str:
     return "_".join(text.casefold().replace("_", " ").split())
 
 
-class Category(float, Enum):
-    """The possible answers to a question; found by any spelling that has the same `category_key`.
-
-    `value` is the canonical spelling; as a number an answer is its code in the input matrix, which is its place: so the
-    matrix is made of what msgspec decodes as it is, and a thousand patients need no thousand times eight lookups. As
-    with all numbers the first answer to a question is false, and equals the first answer to another.
-    """
-
-    def __new__(cls, spelling: str) -> Self:
-        member = float.__new__(cls, len(cls.__members__))
-        member._value_ = spelling
-        return member
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}.{self.name}: {self.value!r}>"  # Enum would take the value for a number
-
-    def __str__(self) -> str:
-        return self.value
+class Category(StrEnum):
+    """The answers that a question allows, in the order of their codes; any spelling with the same key is accepted."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        # Asked by msgspec too, for what is not a canonical spelling. A text of megabytes is not looked at.
+        # Called by msgspec too, for what is not a canonical spelling. A text of megabytes is not examined.
         if not isinstance(value, str) or len(value) > _LONGEST_SPELLING:
             return None
-        return cls._by_key().get(category_key(value))
-
-    @classmethod
-    @functools.cache
-    def _by_key(cls) -> dict[str, Self]:
-        return {category_key(member.value): member for member in cls}
+        key = category_key(value)
+        return next((member for member in cls if category_key(member) == key), None)
 
 
 class Sex(Category):
@@ -133,7 +112,7 @@ class Patient(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Question(NamedTuple):
-    """What a field of `Patient` asks: a number on a scale (lowest and highest allowed), or one of some categories."""
+    """A field of `Patient`: a number on a scale (lowest and highest allowed), or one of several categories."""
 
     name: str
     description: str
@@ -144,7 +123,7 @@ class Question(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """What may be answered, as an error says it."""
+        """The answers that are allowed, in the words of an error."""
         if self.scale:
             low, high = self.scale
             return f"a number from {low:g} to {high:g} ({self.unit}), or null"
@@ -153,7 +132,7 @@ class Question(NamedTuple):
 
 def _questions() -> Iterator[Question]:
     for field in msgspec.inspect.type_info(Patient).fields:  # type: ignore[attr-defined]
-        # a number's metadata lie within the union with null, a category's around it
+        # a number's metadata are inside the union with null, a category's are around it
         metadata: Any = field.type
         union: Any = metadata.type if isinstance(metadata, msgspec.inspect.Metadata) else metadata
         answer = next(t for t in union.types if not isinstance(t, msgspec.inspect.NoneType))
@@ -178,8 +157,22 @@ COLUMNS: tuple[str, ...] = (*ANSWERS, LABEL)
 QUESTIONS: dict[str, Question] = {question.name: question for question in _questions()}
 
 SCALES = {name: question.scale for name, question in QUESTIONS.items() if question.scale}
+"""Name of a number -> (lowest, highest), both allowed."""
 CATEGORIES = {name: question.categories for name, question in QUESTIONS.items() if question.categories}
-"""SCALES: number's name -> (lowest, highest), both allowed. CATEGORIES: category's name -> values in coding order."""
+"""Name of a category -> its values, in the order of their codes."""
+CODES = {name: {value: code for code, value in enumerate(values)} for name, values in CATEGORIES.items()}
+"""Name of a category -> value -> its code in the input matrix."""
+
+SPLITS = ("train", "validation", "test")
 
 WHOLE_FOR_PEOPLE: tuple[str, ...] = ("Age", "FCVC", "NCP", "CH2O", "FAF", "TUE")
-"""Answers that people gave as whole numbers; UCI's generated rows (SMOTE) have fractions in them."""
+"""Answers that people gave as whole numbers. The rows that UCI generated by interpolation (SMOTE) have fractions."""
+
+BMI = "BMI"
+"""Name of the body-mass index (kg/m²), a column of the input matrix; missing where height or weight is."""
+
+_LEFT_OUT: dict[str, tuple[str, ...]] = {"full": (), "no_weight": ("Weight", BMI), "habits": ("Height", "Weight", BMI)}
+PROFILES: dict[str, tuple[str, ...]] = {
+    profile: tuple(name for name in (*ANSWERS, BMI) if name not in left_out) for profile, left_out in _LEFT_OUT.items()
+}
+"""Profile (which answers a model uses) -> names of the columns of its input matrix, in order."""

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from obesity_levels.data.simulation import draw_people
 from obesity_levels.schema import ANSWERS
-from obesity_levels.simulation import draw_people
 from tests.conftest import ROOT
 from tests.serving import PATIENT, free_port, running
 from tests.waiting import eventually

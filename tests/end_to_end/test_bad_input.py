@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from obesity_levels.errors import RESTORE
 from obesity_levels.schema import COLUMNS
-from pipeline import RESTORE
 
 HEADER = ",".join(COLUMNS)
 ROW = "Female,21.0,1.62,64.0,yes,no,2.0,3.0,Sometimes,no,2.0,no,0.0,1.0,no,Public_Transportation,Normal_Weight"
-RESTORED_BY = re.compile(r"To have back what stood at the last commit: (.*)")
+RESTORED_BY = re.compile(r"To restore the last commit: (.*)")
 
 
 def fails_clearly_and_is_undone(clone, *said: str) -> None:

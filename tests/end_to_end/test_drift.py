@@ -1,4 +1,4 @@
-"""`python -m obesity_levels.drift`, as people type it: simulated drift, and real batches, dirty as they come."""
+"""`obesity-levels drift`, as people type it: simulated drift, and real batches, dirty as they come."""
 
 import json
 import os
@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.command import exit_status
 from tests.conftest import ROOT
 
-from obesity_levels.drift.__main__ import main
+from obesity_levels.data.simulation import simulate
 from obesity_levels.drift.report import Report
 from obesity_levels.drift.scenarios import SCENARIOS
 from obesity_levels.schema import ANSWERS, LABEL
-from obesity_levels.simulation import simulate
 
 ROOT_METRICS = json.loads((ROOT / "metrics/drift.json").read_text())["calibration"]
 
@@ -58,7 +58,7 @@ def check(small_clone, tmp_path, monkeypatch, capsys):
             path.write_bytes(batch)
         elif batch is not None:
             batch.to_csv(path, index=False)
-        status = main(["--data", str(path), "--output", str(tmp_path / "reports"), *arguments])
+        status = exit_status("drift", "--data", str(path), "--output", str(tmp_path / "reports"), *arguments)
         said = capsys.readouterr()
         found = sorted((tmp_path / "reports").glob("drift_report_*.json"))
         report = msgspec.json.decode(found[-1].read_bytes(), type=Report) if found else None
@@ -70,7 +70,7 @@ def check(small_clone, tmp_path, monkeypatch, capsys):
 
 def test_simulated_drift_is_reported_with_its_figures_and_exit_status_3(clone):
     shutil.rmtree(clone.path / "reports", ignore_errors=True)
-    run = clone.run(sys.executable, "-m", "obesity_levels.drift", "--drift-type", "unit_error", check=False)
+    run = clone.run("obesity-levels", "drift", "--drift-type", "unit_error", check=False)
     assert run.returncode == 3
     assert run.stderr == ""
     assert "verdict: drift" in run.stdout
@@ -214,7 +214,7 @@ def test_where_a_figure_cannot_be_written_no_report_is_left_behind(check, rows, 
 
 
 def test_without_a_reference_the_commands_that_bring_it_are_named(check, rows, tmp_path):
-    status, _, _, error = check(rows, "--models", str(tmp_path))
+    status, _, _, error = check(rows, "--model", str(tmp_path))
     assert status == 1
     assert "run `dvc repro`, or `dvc pull`" in error
 
@@ -239,7 +239,7 @@ def change_reference(folder, **changes):
 def test_a_reference_with_params_of_another_version_of_the_code_is_an_error(check, rows, small_clone, tmp_path):
     models = shutil.copytree(small_clone.path / "models", tmp_path / "models", copy_function=shutil.copyfile)
     change_reference(models, params={"bins": 10})
-    status, _, _, error = check(rows, "--models", str(models))
+    status, _, _, error = check(rows, "--model", str(models))
     assert status == 1
     assert "params that this version of the code does not read" in error
 
@@ -247,9 +247,9 @@ def test_a_reference_with_params_of_another_version_of_the_code_is_an_error(chec
 def test_a_reference_of_another_model_is_an_error(check, rows, small_clone, tmp_path):
     models = shutil.copytree(small_clone.path / "models", tmp_path / "models", copy_function=shutil.copyfile)
     change_reference(models, model_version="0" * 12)
-    status, _, _, error = check(rows, "--models", str(models))
+    status, _, _, error = check(rows, "--model", str(models))
     assert status == 1
-    assert "is not of the model beside it" in error
+    assert "belongs to another model than the one beside it" in error
 
 
 def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, small_clone, tmp_path):
@@ -257,7 +257,7 @@ def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, small_clo
     shutil.copy(features / "test.parquet", features / "train.parquet")
     status, _, _, error = check(rows, "--features", str(features))
     assert status == 1
-    assert "has not the rows that the model was made of" in error
+    assert "does not hold the rows that the model was made from" in error
 
 
 @pytest.mark.parametrize(
@@ -267,13 +267,13 @@ def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, small_clo
         ["--drift-type", "magic"],
         ["--drift-type", "noise", "--intensity", "0"],
         ["--data", "batch.csv", "--intensity", "0.3"],
+        ["--data", "batch.csv", "--drift-type", "noise"],
+        ["--data", "batch.csv", "--model", "models", "--alias", "champion"],
     ],
 )
 def test_a_wrong_command_line_is_answered_with_the_usage(capsys, arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == 2
-    assert "usage: python -m obesity_levels.drift" in capsys.readouterr().err
+    assert exit_status("drift", *arguments) == 2
+    assert "Usage: obesity-levels drift" in capsys.readouterr().err
 
 
 def test_the_metrics_hold_the_false_alarm_rate_and_the_power_of_every_scenario(small_clone):

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 from obesity_levels.params import load_yaml
-from obesity_levels.publishing import Lock
+from obesity_levels.registry.pipeline_run import Lock
 
 # Python runs this before a stage's script: a file may have so many bytes and no more, as if the disk were full then.
 FULL_DISK = """
@@ -92,7 +92,7 @@ def test_a_full_disk_in_a_stage_is_one_clear_line_and_nothing_is_lost(clone, tmp
     assert failed.returncode != 0
     assert "File too large" in failed.stderr
     assert "Traceback" not in failed.stderr
-    (restore,) = re.findall(r"To have back what stood at the last commit: (.*)", failed.stderr)
+    (restore,) = re.findall(r"To restore the last commit: (.*)", failed.stderr)
     clone.run("sh", "-c", restore)
     assert clone.made() == before
 

@@ -18,10 +18,9 @@ from typing import NamedTuple
 import httpx
 import pytest
 from tests.clone import Clone, copy_clone
+from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.serving import PATIENT, free_port, running
-
-from obesity_levels.publishing import main
 
 GATE_OPEN = {"at_least:\n(    .*\n)+": "at_least:\n    accuracy: 0\n    f1_weighted: 0\n    worst_level_recall: 0\n"}
 GATE_OPEN |= {r"error: 0.15": "error: 1", r"alarm_rate: 0.05": "alarm_rate: 1"}
@@ -56,7 +55,7 @@ def publishing(clone, monkeypatch, capsys):
 
     def run(*arguments: str, check: bool = True) -> Said:
         capsys.readouterr()
-        said = Said(main(arguments), *capsys.readouterr())
+        said = Said(exit_status(*arguments), *capsys.readouterr())
         assert not check or said.returncode == 0, said.stderr
         return said
 
@@ -112,7 +111,7 @@ def test_before_anything_is_published_there_is_no_champion_and_nothing_is_promot
 
 
 def test_a_model_is_published_once_with_all_that_was_measured_of_it(clone, publishing):
-    published = clone.run(sys.executable, "-m", "obesity_levels.publishing", "publish")
+    published = clone.run("obesity-levels", "publish")
     assert (published.stdout.count("\n"), published.stderr) == (1, "")
     assert "is version 1 of obesity-levels, the challenger" in published.stdout
     assert "is version 1 of obesity-levels already: nothing to do" in clone.run(*with_make("publish")).stdout
@@ -158,7 +157,7 @@ def test_a_model_that_fails_the_gate_is_refused_with_each_condition_and_by_how_m
         refused = publishing("promote", check=False)
         measured = json.loads((clone.path / "metrics/gate.json").read_text())["conditions"]["accuracy"]["measured"]
     assert refused.returncode == 1
-    assert "does not meet the gate" in refused.stderr
+    assert "does not pass the gate" in refused.stderr
     assert f"accuracy: {measured:.4g}, at least 1 is asked, missed by {1 - measured:.4g}" in refused.stderr
 
 
@@ -334,7 +333,7 @@ def test_an_experiment_whose_gate_was_not_run_with_its_params_is_not_published(c
     refused = publishing("publish", "--exp", "stricter", check=False)
     assert refused.returncode == 1
     assert "experiment stricter: not run to its end" in refused.stderr
-    assert "of its params and code: check, gate" in refused.stderr
+    assert "params or code of these stages changed: check, gate" in refused.stderr
 
 
 def test_an_experiment_whose_model_is_not_in_the_cache_is_not_published(clone, publishing):
@@ -348,7 +347,7 @@ def test_an_experiment_whose_model_is_not_in_the_cache_is_not_published(clone, p
     refused = publishing("publish", "--exp", "broken-off", check=False)
     cached.write_bytes(content)
     assert refused.returncode == 1
-    assert "experiment broken-off: models is not in DVC's cache (dvc pull)" in refused.stderr
+    assert "experiment broken-off: models/classifier.onnx is missing, also in DVC's cache" in refused.stderr
 
 
 def test_of_two_experiments_of_one_name_the_revision_says_which(clone, publishing):
@@ -357,7 +356,7 @@ def test_of_two_experiments_of_one_name_the_revision_says_which(clone, publishin
     refused = publishing("publish", "--exp", "deeper", check=False)
     clone.run("git", "reset", "--quiet", "--hard", "HEAD~1")
     assert refused.returncode == 1
-    revisions = re.search(r"say which by its revision \((\w{7}), (\w{7})\)", refused.stderr).groups()
+    revisions = re.search(r"choose one by its revision \((\w{7}), (\w{7})\)", refused.stderr).groups()
     assert "(deeper) is version 5" in publishing("publish", "--exp", revisions[0]).stdout
 
 
@@ -380,7 +379,7 @@ def test_a_number_that_was_edited_by_hand_is_not_published(clone, publishing):
     with edited(clone, "metrics/evaluate.json", {'"accuracy": 0': '"accuracy": 1'}):
         refused = publishing("publish", check=False)
     assert refused.returncode == 1
-    assert "metrics/evaluate.json is not the one that dvc.lock names" in refused.stderr
+    assert "metrics/evaluate.json is not the file that dvc.lock names" in refused.stderr
 
 
 def test_what_dvc_would_make_anew_is_not_published(clone, publishing):
@@ -399,7 +398,7 @@ def test_an_altered_model_is_not_published(clone, publishing):
     finally:
         clone.run("dvc", "checkout", "--quiet", "--force")
     assert refused.returncode == 1
-    assert "models/classifier.onnx is not the one that dvc.lock names" in refused.stderr
+    assert "models/classifier.onnx is not the file that dvc.lock names" in refused.stderr
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
@@ -451,7 +450,7 @@ def test_a_registry_that_another_process_has_locked_is_one_clear_line(clone):
     lock = sqlite3.connect(clone.path / "mlflow.db")
     lock.execute("BEGIN EXCLUSIVE")
     try:
-        refused = clone.run(sys.executable, "-m", "obesity_levels.publishing", "publish", check=False)
+        refused = clone.run("obesity-levels", "publish", check=False)
     finally:
         lock.close()
     assert refused.returncode == 1

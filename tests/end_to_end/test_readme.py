@@ -14,7 +14,7 @@ from service.settings import Settings
 from tests.conftest import ROOT
 from tests.serving import free_port
 
-from obesity_levels.model_card import results_table
+from obesity_levels.evaluation.model_card import results_table
 
 README = (ROOT / "README.md").read_text()
 PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}

@@ -1,13 +1,12 @@
 import json
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.command import exit_status
 
-from obesity_levels.retraining import main
-from obesity_levels.simulation import draw_people
+from obesity_levels.data.simulation import draw_people
 
 NAMED = re.compile(r"the experiment (retrain-\w+) ")
 
@@ -27,7 +26,7 @@ def retraining(clone, monkeypatch, capfd):
     def run(rows: pd.DataFrame, status: int = 0) -> str:
         rows.to_csv("new.csv", index=False)
         capfd.readouterr()
-        assert main(["new.csv"]) == status
+        assert exit_status("retrain", "new.csv") == status
         said = capfd.readouterr()
         assert status == 0 or "Traceback" not in said.err
         return said.out + said.err
@@ -55,11 +54,11 @@ def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_command
     gate = json.loads(clone.run("git", "show", f"{revision}:metrics/gate.json").stdout)
     told = re.findall(r"^  (holds|FAILS)  (\w+): ", said, re.MULTILINE)
     assert told == [("holds" if found["holds"] else "FAILS", key) for key, found in gate["conditions"].items()]
-    assert ("It meets the gate" in said) == gate["passed"] == all(verdict == "holds" for verdict, _ in told)
+    assert ("It passes the gate" in said) == gate["passed"] == all(verdict == "holds" for verdict, _ in told)
 
     again = retraining(drifted)
     assert NAMED.findall(again) == [name]
-    assert "is there already, made before" in again
+    assert "exists already" in again
     assert "Running stage" not in again
 
     # Applied, as printed, it can be committed and published.
@@ -69,10 +68,10 @@ def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_command
     assert clone.changed_files() == []
     assert "source: new.csv" in (clone.path / "params.yaml").read_text()
     assert "Running stage" not in clone.run("dvc", "repro").stdout
-    published = clone.run(sys.executable, "-m", "obesity_levels.publishing", "publish").stdout
+    published = clone.run("obesity-levels", "publish").stdout
     assert "is version 1 of obesity-levels, the challenger" in published
-    promoted = clone.run(sys.executable, "-m", "obesity_levels.publishing", "promote", check=False)
-    assert "does not meet the gate" in promoted.stderr  # and not: commit first
+    promoted = clone.run("obesity-levels", "promote", check=False)
+    assert "does not pass the gate" in promoted.stderr  # and not: commit first
 
     clone.run("git", "reset", "--quiet", "--hard", "HEAD~1")
     clone.run(*re.search(r"Undo it: +(.*?)  ", said)[1].split())

@@ -24,7 +24,7 @@ def edited(tmp_path, old: str, new: str):
         ("    validation: 0.15", "    validation: 1.5", r"featurize\.split\.validation: Expected `float` < 1"),
         ("    validation: 0.15", "    validation: 0.9", r"featurize\.split: validation and test together"),
         ("    folds: 5", "    folds: 1", r"train\.search\.folds: Expected `int` >= 2"),
-        ("ingest:", "frobnicate: 1\ningest:", "frobnicate: no such key: take it out"),
+        ("ingest:", "frobnicate: 1\ningest:", "frobnicate: no such key: remove it"),
         ("  age_bands: [18, 25", "  age_bands: [25, 18", r"evaluate: age_bands must rise"),
         ("  seed: 1\n", "", "split: .*missing required field `seed`"),
         ("ingest:", "ingest: [", "is not YAML"),

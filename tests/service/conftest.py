@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from obesity_levels.scoring import load_classifier
+from obesity_levels.model.classifier import load_classifier
 from tests.serving import running
 
 

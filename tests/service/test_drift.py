@@ -15,11 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.monitor import Monitor, shown
 from service.observation import registry_of
 
+from obesity_levels.data.simulation import draw_people
 from obesity_levels.drift.histograms import load_reference
-from obesity_levels.features import PROFILES
-from obesity_levels.schema import ANSWERS
-from obesity_levels.scoring import most_probable
-from obesity_levels.simulation import draw_people
+from obesity_levels.model.classifier import most_probable
+from obesity_levels.schema import ANSWERS, PROFILES
 from tests.serving import PATIENT, free_port, refused, running
 from tests.strategies import matrix_of
 from tests.waiting import eventually

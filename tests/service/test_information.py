@@ -11,8 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.problems import EXCEPTION_HANDLERS, REQUEST_ID
 from service.settings import Settings, load_settings
 
-from obesity_levels.features import PROFILES
-from obesity_levels.schema import LEVELS, SCALES
+from obesity_levels.schema import LEVELS, PROFILES, SCALES
 from tests.serving import JSON, PATIENT, running
 
 

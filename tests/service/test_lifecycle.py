@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from obesity_levels.features import PROFILES
+from obesity_levels.schema import PROFILES
 from tests.serving import PATIENT, free_port, refused, running
 from tests.waiting import eventually
 
@@ -68,7 +68,7 @@ def test_it_refuses_a_manifest_of_another_profile(artifact):
     path = artifact / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"profile": "habits", "features": list(PROFILES["habits"])}))
-    refuses(artifact, "has not the manifest's features and levels")
+    refuses(artifact, "does not have the manifest's features and levels")
 
 
 @pytest.mark.parametrize("content", [b"[]", b"", b'{"model_version": "\xff"}', b"[" * 100_000])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from obesity_levels.model.classifier import most_probable
 from obesity_levels.schema import CATEGORIES, LEVELS
-from obesity_levels.scoring import most_probable
 from tests.conftest import ROOT
 from tests.serving import PATIENT
 from tests.strategies import matrix_of, records

@@ -20,29 +20,22 @@ STAGES = PIPELINE["stages"]
 def modules_imported(path: Path) -> set[Path]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.ImportFrom) or node.module is None:
-            continue
-        names = {alias.name for alias in node.names}
-        if node.module == "pipeline":
-            found.add(ROOT / "stages/pipeline.py")
-        elif node.module == "obesity_levels":
-            found |= {ROOT / f"src/obesity_levels/{name}.py" for name in names}
-        elif node.module.startswith("obesity_levels."):
-            module = ROOT / f"src/{node.module.replace('.', '/')}.py"
-            found.add(module)
-            if module.parent.name != "obesity_levels":
-                found.add(module.parent / "__init__.py")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "obesity_levels":
+            package = ROOT / "src" / node.module.replace(".", "/")
+            modules = [package.with_suffix(".py"), *(package / f"{alias.name}.py" for alias in node.names)]
+            found |= {module for module in modules if module.exists()}
     return found
 
 
-def all_modules(script: Path) -> set[str]:
-    seen = {ROOT / "src/obesity_levels/__init__.py"}
-    todo = {script}
+def all_modules(script: Path) -> set[Path]:
+    """Those that a script imports, directly or not, and the packages that they are in."""
+    seen, todo = set(), {script}
     while todo:
         module = todo.pop()
         seen.add(module)
         todo |= modules_imported(module) - seen
-    return {str(module.relative_to(ROOT)) for module in seen}
+    packages = {folder / "__init__.py" for module in seen for folder in module.parents}
+    return {path.relative_to(ROOT) for path in seen | packages if path.exists()}
 
 
 def names(entries: list) -> list[str]:
@@ -50,9 +43,13 @@ def names(entries: list) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_its_script_every_module_that_it_imports_and_the_locked_environment(stage):
-    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith((".py", ".lock"))}
-    assert declared == all_modules(ROOT / f"stages/{stage.replace('-', '_')}.py") | {"requirements.lock"}
+def test_a_stage_depends_on_its_script_on_what_it_imports_and_on_the_locked_environment_and_on_no_other_code(stage):
+    declared = {Path(dep) for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))}
+    needed = all_modules(ROOT / f"stages/{stage.replace('-', '_')}.py")
+    covered = {module: {dep for dep in declared if dep == module or dep in module.parents} for module in needed}
+    assert [str(module) for module, by in covered.items() if not by] == []
+    assert declared == set().union(*covered.values())
+    assert "requirements.lock" in STAGES[stage]["deps"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -103,7 +100,6 @@ def spy(event, arguments):
         if path.startswith(root) and os.path.isfile(path) and arguments[1] in (None, "r", "rb"):
             seen.add(path[len(root):])
 sys.addaudithook(spy)
-sys.path.insert(0, "stages")
 sys.argv = sys.argv[1:]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -15,9 +15,8 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from obesity_levels.errors import ArtifactError
-from obesity_levels.features import MISSING, Matrix
+from obesity_levels.model.features import MISSING, Matrix
 
-DRIFT_REFERENCE = "drift_reference.json"
 FORMAT = 1
 LEVEL = "predicted_level"
 """Name of the column of predicted levels, which comes after the model's own columns."""

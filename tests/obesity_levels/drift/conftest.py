@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from obesity_levels.data.simulation import draw_people
 from obesity_levels.drift.batch import Batch
-from obesity_levels.drift.calibration import HeldOut, build_reference
+from obesity_levels.drift.detection import Detector, Results
 from obesity_levels.drift.histograms import Reference
 from obesity_levels.drift.report import Report, Source, build_report
-from obesity_levels.drift.tests import Confidence, Detector, Results, scored
-from obesity_levels.features import MISSING, PROFILES
+from obesity_levels.drift.scoring import Confidence, HeldOut, score
+from obesity_levels.drift.thresholds import build_reference
+from obesity_levels.io import level_indices
+from obesity_levels.model.classifier import DataOrigin, Manifest, Search
+from obesity_levels.model.features import MISSING
 from obesity_levels.params import DriftParams
-from obesity_levels.schema import LABEL, LEVELS
-from obesity_levels.scoring import DataOrigin, Manifest, Search
-from obesity_levels.simulation import draw_people
-from obesity_levels.tables import level_numbers
+from obesity_levels.schema import LABEL, LEVELS, PROFILES
 
 CUTS = [18.5, 25, 27, 30, 35, 40]
 CONFIDENCE = Confidence(0.0, 1.0)
@@ -42,7 +43,7 @@ class ByBodyMassIndex:
 
 
 def batch_of(people: pd.DataFrame) -> Batch:
-    return Batch.of_table(people, level_numbers(people[LABEL]))
+    return Batch.of_table(people, level_indices(people[LABEL]))
 
 
 @dataclass
@@ -56,11 +57,7 @@ class World:
     classifier: ByBodyMassIndex
 
     def results(self, batch: Batch) -> Results:
-        matrix = batch.matrix("full")
-        unseen = np.array([[sum(batch.unseen.get(name, {}).values()) for name in PROFILES["full"]]])
-        return self.detector.test(
-            scored(matrix, batch.labels, self.classifier.probabilities(matrix), CONFIDENCE, 1, unseen)
-        )
+        return self.detector.test(score(batch, self.classifier, CONFIDENCE))
 
     def report(self, batch: Batch) -> Report:
         return build_report(self.detector, self.results(batch), batch, self.train, Source("file", "batch.csv"), "now")

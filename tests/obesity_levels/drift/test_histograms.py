@@ -20,7 +20,7 @@ from obesity_levels.drift.histograms import (
     quantile_edges,
 )
 from obesity_levels.errors import ArtifactError
-from obesity_levels.features import MISSING
+from obesity_levels.model.features import MISSING
 
 counts = st.lists(st.integers(0, 1000), min_size=2, max_size=8).filter(any).map(np.array)
 pairs = st.integers(2, 8).flatmap(

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from tests.conftest import ROOT
 
-from obesity_levels.drift.batch import CHOICES, NO_LABEL, NUMBERS
+from obesity_levels.drift.batch import CHOICES, NUMBERS
 from obesity_levels.drift.calibration import simulated
+from obesity_levels.drift.causes import constant_ratio, find_causes
 from obesity_levels.drift.histograms import LEVEL
-from obesity_levels.drift.report import Report, constant_ratio, distributions, find_causes, report_table, severity
+from obesity_levels.drift.report import Report, distributions, report_table, severity
+from obesity_levels.io import NO_LABEL
 from obesity_levels.schema import LEVELS
 
 SCHEMA = ROOT / "docs/drift_report.schema.json"

@@ -1,0 +1,232 @@
+"""The command line, `obesity-levels`. It works on the project in the current folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from tabulate import tabulate
+
+from obesity_levels.data.source import read_raw
+from obesity_levels.drift.check import DEFAULT_INTENSITY, Checked, check_file, check_simulation, write_report
+from obesity_levels.drift.report import report_table
+from obesity_levels.drift.scenarios import FIELD_ERROR_INTENSITY, SCENARIOS
+from obesity_levels.errors import ArtifactError, ObesityLevelsError
+from obesity_levels.evaluation.model_card import results_table
+from obesity_levels.evaluation.verification import differences, largest_difference
+from obesity_levels.io import read_json
+from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, FEATURES, MODELS, REPORTS
+from obesity_levels.registry import mlflow_registry, pipeline_run, retraining
+from obesity_levels.registry.mlflow_registry import CHALLENGER, CHAMPION, NAME
+from obesity_levels.registry.pipeline_run import PipelineRun
+
+NO_DRIFT, DRIFT, TOO_FEW_ROWS = 0, 3, 4
+DRIFT_STATUS = {"no drift": NO_DRIFT, "drift": DRIFT, "too few rows to tell": TOO_FEW_ROWS}
+"""The exit status of `drift` by its verdict."""
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit. An error that a person can act on is one line on standard error, with status 1."""
+    # Whatever the encoding of the terminal, a file name or a dash is no reason to fail.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        commands(arguments, prog_name="obesity-levels")
+    except (ObesityLevelsError, OSError) as error:  # OSError: a full disk, a folder without write permission
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="obesity-levels")
+def commands() -> None:
+    """Look at, check and register what the pipeline made, in the project of the current folder.
+
+    The pipeline itself is run by DVC (`dvc repro`, `dvc exp run`). Exit status: 0 success, 1 an error, 2 wrong usage;
+    `drift` and `retrain` have more.
+    """
+
+
+@commands.command()
+def results() -> None:
+    """Print the metrics of the last run as a table (Markdown)."""
+    if not EVALUATE_METRICS.exists():
+        raise ArtifactError(
+            f"{EVALUATE_METRICS} does not exist: run `make repro` (or `dvc repro`) in the project's root"
+        )
+    click.echo(results_table(read_json(EVALUATE_METRICS)))
+
+
+@commands.command()
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Check the rows of this CSV file.")
+@click.option("--drift-type", type=click.Choice(list(SCENARIOS)), help="Or simulate this kind of drift.")
+@click.option(
+    "--intensity",
+    type=click.FloatRange(0, 1, min_open=True),
+    help=f"Of simulated drift; {DEFAULT_INTENSITY} by default, {FIELD_ERROR_INTENSITY:g} for field errors.",
+)
+@click.option("--output", type=FOLDER, metavar="DIR", default=REPORTS, show_default=True, help="Folder to write to.")
+@click.option("--model", type=FOLDER, metavar="DIR", help=f"Folder of the model.  [default: {MODELS}]")
+@click.option("--alias", metavar="NAME", help="Or the registered model with this alias, such as champion.")
+@click.option(
+    "--features",
+    type=FOLDER,
+    metavar="DIR",
+    default=FEATURES,
+    show_default=True,
+    help="Folder of the splits that the model was made from.",
+)
+def drift(
+    data: Path | None,
+    drift_type: str | None,
+    intensity: float | None,
+    output: Path,
+    model: Path | None,
+    alias: str | None,
+    features: Path,
+) -> None:
+    """Check whether rows have drifted from those that the model was trained on.
+
+    Prints a table and writes a report with figures. Name either --data, a CSV file with or without labels, or
+    --drift-type, which changes the validation and test rows on purpose. Exit status: 0 no drift, 3 drift, 4 too few
+    rows to tell, 1 an error.
+    """
+    if (data is None) == (drift_type is None):
+        raise click.UsageError("name either --data or --drift-type")
+    if data is not None and intensity is not None:
+        raise click.UsageError("--intensity belongs to --drift-type: leave it out with --data")
+    if model is not None and alias is not None:
+        raise click.UsageError("name either --model or --alias")
+    with ExitStack() as stack:
+        models = stack.enter_context(mlflow_registry.registered_model(alias)) if alias else model or MODELS
+        if data is not None:
+            checked = check_file(data, models, features)
+        else:
+            checked = check_simulation(str(drift_type), intensity, models, features)
+    sys.exit(_report_drift(checked, output))
+
+
+@commands.command()
+@click.option("--exp", multiple=True, metavar="NAME", help="Publish this experiment of DVC, not the workspace.")
+@click.option("--all-experiments", is_flag=True, help="Publish all experiments, none of them as challenger.")
+def publish(exp: Sequence[str], all_experiments: bool) -> None:
+    """Register the model of the last run with MLflow, as challenger.
+
+    Params, metrics, plots and the model card are logged with it. What is registered already is left as it is. The
+    registry is MLFLOW_TRACKING_URI, or mlflow.db in the current folder.
+    """
+    if exp and all_experiments:
+        raise click.UsageError("name either --exp or --all-experiments")
+    if not (exp or all_experiments):
+        _publish(pipeline_run.workspace_run())
+        return
+    if all_experiments:
+        chosen = pipeline_run.experiments("--all-commits")
+    else:
+        chosen = [pipeline_run.find_experiment(name) for name in exp]
+    if not chosen:
+        click.echo("there are no experiments (`dvc exp run` makes one)")
+    failed = False
+    for experiment in chosen:
+        try:
+            with pipeline_run.experiment_run(experiment) as run:
+                _publish(run, challenger=not all_experiments)
+        # An experiment that is not complete is no reason to leave out the others; a registry that is away is one.
+        except ArtifactError as error:
+            failed = True
+            click.echo(f"error: {error}", err=True)
+    sys.exit(int(failed))
+
+
+@commands.command()
+def promote() -> None:
+    """Make the committed model the champion, if it passes the gate and beats the present champion."""
+    click.echo(mlflow_registry.promote())
+
+
+@commands.command()
+@click.option("--alias", default=CHAMPION, show_default=True, metavar="NAME", help="Alias of the version to fetch.")
+@click.option("--to", type=FOLDER, default=CHAMPION, show_default=True, metavar="DIR", help="Folder to fill.")
+def fetch(alias: str, to: Path) -> None:
+    """Copy a registered model into a folder, to serve it with MODEL_DIR."""
+    manifest = mlflow_registry.fetch(alias, to)
+    click.echo(f"{to} holds the {alias}, {manifest.version}: serve it with MODEL_DIR={to} make serve")
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def retrain(file: Path) -> None:
+    """Train on the labelled rows of FILE, if they have drifted.
+
+    Runs an experiment of DVC with FILE as its only data, and says whether its model passes the gate. The workspace is
+    left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 1 an error.
+    """
+    source = retraining.in_project(file)
+    read_raw(source)  # requires labels, which the check for drift does not
+    status = _report_drift(check_file(source, MODELS, FEATURES), REPORTS)
+    if status != DRIFT:
+        if status == NO_DRIFT:
+            click.echo(f"\n{source} has not drifted: nothing was trained")
+        sys.exit(status)
+    name, gate, existed = retraining.retrain(source)
+    existing = "exists already" if existed else "was made from it alone"
+    click.echo(f"\n{source} has drifted: the experiment {name} {existing}; its model is {gate.model_version}.")
+    click.echo("It passes the gate:" if gate.passed else "It does NOT pass the gate:")
+    for condition, found in gate.conditions.items():
+        click.echo(f"  {'holds' if found.holds else 'FAILS'}  {condition}: {found}")
+    for line in retraining.next_steps(source, name):
+        click.echo(line)
+
+
+@commands.command()
+@click.option("--tolerance", type=float, default=0.0, help="Largest difference of a number to accept.  [default: none]")
+def verify(tolerance: float) -> None:
+    """Compare dvc.lock, metrics and plots with the last commit.
+
+    `make verify` runs it after `dvc repro --force`. Exit status: 0 if nothing differs, or no number by more than the
+    tolerance; 1 otherwise.
+    """
+    found = differences()
+    if not found:
+        click.echo("verified: dvc.lock, metrics and plots were rebuilt bit for bit")
+        return
+    rows = [[str(one.path), "" if one.largest is None else f"{one.largest:.2g}", one.what] for one in found]
+    click.echo(tabulate(rows, ["file", "largest difference", ""], "github", disable_numparse=True))
+    labels = "differ" if any(one.path == CONFUSION_MATRIX_CSV for one in found) else "are equal"
+    largest = largest_difference(found)
+    click.echo(f"The predictions for the test rows {labels}; no number differs by more than {largest:.2g}.")
+    if not 0 < tolerance >= largest:
+        raise ArtifactError("the rebuilt numbers above differ from the committed ones")
+    click.echo(f"verified: within {tolerance:g}")
+
+
+def _report_drift(checked: Checked, output: Path) -> int:
+    """Write the report and print it; return the exit status."""
+    written = write_report(checked, output)
+    _print([report_table(checked.report), *(f"written: {path}" for path in written)])
+    return DRIFT_STATUS[checked.report.verdict]
+
+
+def _print(lines: Iterable[str]) -> None:
+    try:
+        click.echo("\n".join(lines))
+        sys.stdout.flush()
+    except OSError:  # the reader is gone, or its disk is full: the report is written, and the status says the verdict
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _publish(run: PipelineRun, *, challenger: bool = True) -> None:
+    version, is_new = mlflow_registry.publish(run, challenger=challenger)
+    experiment = run.tags.get("dvc.experiment")
+    name = f"{run.manifest.version} ({experiment})" if experiment else run.manifest.version
+    suffix = f", the {CHALLENGER}" if challenger else ""
+    click.echo(f"{name} is version {version} of {NAME}{suffix if is_new else ' already: nothing to do'}")
+
+
+if __name__ == "__main__":
+    main()

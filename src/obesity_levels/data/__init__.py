@@ -1,0 +1,1 @@
+"""Survey rows: reading or simulating a source, cleaning, duplicates, splits."""

@@ -1,0 +1,132 @@
+"""Raw rows to clean rows, with an account of every cell and every row that changed. Nothing is invented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from obesity_levels.data.duplicates import merge_duplicates
+from obesity_levels.data.source import extra_columns
+from obesity_levels.errors import TooFewRowsError
+from obesity_levels.params import CleanParams
+from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, category_key
+
+REASON = "reason"
+REASONS = ("no_label", "unreadable_label", "nothing_answered")
+CAUSES = ("empty", "marker", "unreadable", "out_of_scale")
+
+_VALID = -1
+_EMPTY, _MARKER, UNREADABLE, _OUT_OF_SCALE = range(len(CAUSES))
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+class Cells(NamedTuple):
+    """One column: its values, the cause of a missing one (index in CAUSES, else -1), and whether its text was changed.
+
+    `found` are the values of a number, also those off its scale; None for categories.
+    """
+
+    values: pd.Series
+    found: npt.NDArray[np.float64] | None
+    cause: npt.NDArray[np.int8]
+    normalised: npt.NDArray[np.bool_]
+
+
+def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Normalise cells, set invalid ones missing, reject rows without a label, merge duplicates.
+
+    `raw` is a table as `read_raw` gives it. Returns
+    - the clean rows: the 16 answers (numbers as float64 on their scale, categories as canonical text, NaN where
+      missing) and the label, indexed by line number;
+    - the rejected rows as they were read, with their REASON;
+    - the account: rows read = kept + rejected + merged; of all cells read, those normalised and those set missing, by
+      column and cause; of the rows kept, the cells restored from a duplicate.
+
+    Raises TooFewRowsError if no row is left.
+    """
+    cells = read_cells(raw, params.markers)
+    rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
+    reason = _reasons_to_reject(rows, cells[LABEL].cause)
+    accepted = (reason == "").to_numpy()
+    if not accepted.any():
+        raise TooFewRowsError(
+            f"none of the {len(raw)} rows has both a readable label and an answer:"
+            f" give rows whose '{LABEL}' is one of {', '.join(LEVELS)}"
+        )
+    kept, restored = merge_duplicates(rows[accepted], params.copies)
+
+    rejected = raw[~accepted].copy()
+    # the file may have a column of that name too
+    rejected.insert(0, REASON, reason[~accepted], allow_duplicates=True)
+    account = {
+        "columns_dropped": extra_columns(list(raw.columns)),
+        "rows": {
+            "read": len(raw),
+            "kept": len(kept),
+            "rejected": {name: int((reason == name).sum()) for name in REASONS},
+            "merged": int(accepted.sum()) - len(kept),
+        },
+        "cells": {
+            "normalised": {name: int(column.normalised.sum()) for name, column in cells.items()},
+            "set_missing": {
+                name: {cause: int((column.cause == number).sum()) for number, cause in enumerate(CAUSES)}
+                for name, column in cells.items()
+            },
+            "restored": restored,
+        },
+    }
+    return kept, rejected, account
+
+
+def read_cells(raw: pd.DataFrame, markers: Sequence[str]) -> dict[str, Cells]:
+    """Read the cells of those of the 17 columns that `raw` has; a text in `markers` stands for a missing answer."""
+    return {name: _read_column(raw[name], name, markers) for name in COLUMNS if name in raw}
+
+
+def _reasons_to_reject(rows: pd.DataFrame, label_cause: npt.NDArray[np.int8]) -> pd.Series:
+    """One of REASONS for each row, or an empty text where the row is accepted."""
+    unanswered = rows[list(ANSWERS)].isna().all(axis=1)
+    conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != _VALID, unanswered]
+    return pd.Series(np.select(conditions, REASONS, default=""), index=rows.index)
+
+
+def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> Cells:
+    # Each distinct text is read once: a column of a million texts has few.
+    array = pa.array(raw, type=pa.string())
+    encoded = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).dictionary_encode()
+    found, at = encoded.dictionary, encoded.indices.to_numpy()
+    text = pc.utf8_trim_whitespace(found)
+    if name in SCALES:
+        values, cause = _read_numbers(text, *SCALES[name])
+        changed = pc.not_equal(found, text).to_numpy(zero_copy_only=False)
+    else:
+        values, cause = _read_categories(text, LEVELS if name == LABEL else CATEGORIES[name])
+        changed = found.to_numpy(zero_copy_only=False) != values
+    is_marker = pc.is_in(pc.utf8_lower(text), pa.array([m.strip().lower() for m in markers], pa.string()))
+    cause[is_marker.to_numpy(zero_copy_only=False)] = _MARKER
+    cause[pc.equal(text, "").to_numpy(zero_copy_only=False)] = _EMPTY
+    changed &= cause == _VALID
+    usable = values.copy()
+    usable[cause != _VALID] = np.nan if name in SCALES else None
+    column = pd.Series(usable[at], index=raw.index, dtype="float64" if name in SCALES else "str")
+    return Cells(column, values[at] if name in SCALES else None, cause[at], changed[at])
+
+
+def _read_numbers(text: pa.StringArray, low: float, high: float) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
+    readable = pc.match_substring_regex(text, _NUMBER)
+    numbers = pc.cast(pc.if_else(readable, text, None), pa.float64()).to_numpy(zero_copy_only=False).copy()
+    in_scale = (numbers >= low) & (numbers <= high)
+    cause = np.select([in_scale, ~readable.to_numpy(zero_copy_only=False)], [_VALID, UNREADABLE], _OUT_OF_SCALE)
+    return numbers, cause.astype(np.int8)
+
+
+def _read_categories(text: pa.StringArray, categories: Sequence[str]) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
+    canonical = {category_key(category): category for category in categories}
+    values = np.array([canonical.get(category_key(t)) for t in text.to_pylist()], dtype=object)
+    return values, np.where(pd.isna(values), UNREADABLE, _VALID).astype(np.int8)

@@ -1,0 +1,320 @@
+"""Statistical tests of batches against the reference, and the rule for alarms.
+
+p-values come from scipy, or from a permutation test where counts are sparse. The statistics are computed for all
+batches at once, because calibration tests thousands; tests/obesity_levels/drift compares them with those of scipy.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from obesity_levels.drift.histograms import (
+    LEVEL,
+    Cells,
+    Counts,
+    Floats,
+    Reference,
+    chi_squared,
+    critical,
+    population_stability_index,
+)
+from obesity_levels.drift.scoring import Scored
+from obesity_levels.io import NO_LABEL
+from obesity_levels.model.features import MISSING, Matrix
+from obesity_levels.params import DetectParams
+from obesity_levels.schema import LEVELS
+
+Bools = npt.NDArray[np.bool_]
+
+SCORES = ("accuracy", "f1_weighted", "estimated_accuracy")
+_ACCURACY, _F1, _ESTIMATE = range(len(SCORES))
+_PAIRS = len(LEVELS) ** 2 + 1
+_TINY = 1e-6
+
+
+class Columns(NamedTuple):
+    """Effects and p-values, shape (batches, columns): the columns of the reference, in its order, LEVEL last.
+
+    `ks` is NaN for categories; it and `psi` are NaN where the column is missing in every row. A test that could not be
+    made has a p-value of 1.
+    """
+
+    ks: Floats
+    psi: Floats
+    psi_critical: Floats
+    missing_share: Floats
+    unseen_share: Floats
+    p_distribution: Floats
+    p_missing: Floats
+    p_unseen: Floats
+
+
+class Results(NamedTuple):
+    """The results for each batch. All p-values, also those in `columns`, are corrected over all tests of the batch.
+
+    `scores`, the share of the expected score that is `lost`, their p-values and alarms have shape (batches, 3), in the
+    order of SCORES; accuracy and F1 are NaN where too few rows have labels. An alarm means that the effect is large and
+    not due to chance; alarms of columns have shape (batches, columns).
+    """
+
+    rows: int
+    labelled: npt.NDArray[np.int64]
+    columns: Columns
+    distribution_alarm: Bools
+    missing_alarm: Bools
+    unseen_alarm: Bools
+    scores: Floats
+    lost: Floats
+    p_scores: Floats
+    score_alarm: Bools
+
+    @property
+    def column_alarm(self) -> Bools:
+        """Which columns alarm, for any reason."""
+        return self.distribution_alarm | self.missing_alarm | self.unseen_alarm
+
+    @property
+    def drift(self) -> Bools:
+        """Which batches have drifted, provided that they have enough rows."""
+        return np.logical_or(self.column_alarm.any(axis=1), self.score_alarm.any(axis=1))
+
+
+class Detector:
+    """Tests batches against the reference rows.
+
+    `train` is the input matrix of the rows that the model was trained on, shape (rows, columns). `held_out` are rows
+    that it was not trained on, with labels, as one batch: their scores are expected of other batches.
+    """
+
+    def __init__(self, reference: Reference, train: Matrix, held_out: Scored, params: DetectParams) -> None:
+        self.reference = reference
+        self.params = params
+        self.cells = Cells(reference.columns)
+        self.rows = len(train)
+        self._counts = [np.array(column.counts) for column in reference.columns]
+        self._sorted = {
+            at: np.sort(train[train[:, at] != MISSING, at])
+            for at, column in enumerate(reference.columns)
+            if column.edges is not None
+        }
+        self._held_out = held_out
+        self.expected = _scores(held_out)[0]
+        self._chance: dict[int, Floats] = {}
+
+    def test(self, batches: Scored) -> Results:
+        """Test all `batches`."""
+        return self.judge(batches, self.compare(batches))
+
+    def count(self, batches: Scored) -> Counts:
+        """The number of rows of each batch by cell, shape (batches, total)."""
+        return np.stack([self.cells.count(*rows) for rows in zip(batches.matrix, batches.levels, strict=True)])
+
+    def compare(self, batches: Scored) -> Columns:
+        """Test the columns, without labels."""
+        amount, rows = batches.levels.shape
+        counts = self.count(batches)
+        shape = (amount, len(self.reference.columns))
+        found = Columns(
+            ks=np.full(shape, np.nan),
+            psi=np.full(shape, np.nan),
+            psi_critical=np.full(shape, np.inf),
+            missing_share=np.zeros(shape),
+            unseen_share=np.zeros(shape),
+            p_distribution=np.ones(shape),
+            p_missing=np.ones(shape),
+            p_unseen=np.ones(shape),
+        )
+        for at, column in enumerate(self.reference.columns):
+            current, missing = self.cells.of_column(counts, at)
+            present = rows - missing
+            exists = present > 0
+            found.missing_share[:, at] = missing / rows
+            found.p_missing[:, at] = _p_more(missing, rows, column.missing, column.missing + sum(column.counts))
+            found.psi[exists, at] = population_stability_index(self._counts[at], current[exists])
+            found.psi_critical[exists, at] = _by_value(functools.partial(self._psi_critical, at), present[exists])
+            if at in self._sorted:
+                values = batches.matrix[:, :, at]
+                found.ks[:, at], found.p_distribution[:, at] = kolmogorov_smirnov(self._sorted[at], values)
+                continue
+            found.p_distribution[exists, at] = self._homogeneous(at, current[exists])
+            if column.name == LEVEL:
+                continue
+            # categories that no reference row has, and texts that are no category
+            unseen = current[:, self._counts[at] == 0].sum(axis=1) + batches.unseen[:, at]
+            found.unseen_share[:, at] = unseen / rows
+            found.p_unseen[:, at] = _p_more(unseen, rows, 0, self.rows)
+        return found
+
+    def judge(self, batches: Scored, columns: Columns) -> Results:
+        """Test the scores, correct all p-values for the number of tests, and decide on alarms."""
+        params = self.params
+        amount, rows = batches.levels.shape
+        scores, p_scores = _scores(batches), np.ones((amount, len(SCORES)))
+        labelled = (batches.labels != NO_LABEL).sum(axis=1)
+        # By labels where enough rows have one, else by the estimated accuracy.
+        judged = np.column_stack([labelled >= params.min_rows] * 2 + [labelled < params.min_rows])
+        scores[~judged[:, _ACCURACY], :_ESTIMATE] = np.nan
+        for score, count in ((_ACCURACY, labelled), (_F1, labelled), (_ESTIMATE, np.full(amount, rows))):
+            for n in np.unique(count[judged[:, score]]):
+                here = judged[:, score] & (count == n)
+                p_scores[here, score] = self._p_no_better(score, int(n), scores[here, score])
+
+        categories = [at for at, c in enumerate(self.reference.columns) if c.edges is None and c.name != LEVEL]
+        families = [columns.p_distribution, columns.p_missing, columns.p_unseen[:, categories], p_scores]
+        corrected = stats.false_discovery_control(np.concatenate(families, axis=1), axis=1)
+        p_distribution, p_missing, p_categories, p_scores = np.split(
+            corrected, np.cumsum([p.shape[1] for p in families])[:-1], axis=1
+        )
+        p_unseen = np.ones_like(p_missing)
+        p_unseen[:, categories] = p_categories
+
+        reference_missing = np.array([column.missing_share for column in self.reference.columns])
+        min_lost = np.array([params.accuracy_drop, params.f1_drop, params.accuracy_drop])
+        with np.errstate(invalid="ignore"):
+            large = (columns.ks >= params.ks) | (columns.psi > columns.psi_critical)
+            lost = 1 - scores / self.expected
+        return Results(
+            rows=rows,
+            labelled=labelled,
+            columns=columns._replace(p_distribution=p_distribution, p_missing=p_missing, p_unseen=p_unseen),
+            distribution_alarm=large & (p_distribution < params.alpha),
+            missing_alarm=(columns.missing_share - reference_missing >= params.missing_rate)
+            & (p_missing < params.alpha),
+            unseen_alarm=(columns.unseen_share >= params.unseen_share) & (p_unseen < params.alpha),
+            scores=scores,
+            lost=lost,
+            p_scores=p_scores,
+            score_alarm=(lost >= min_lost) & (p_scores < params.alpha) & judged,
+        )
+
+    def _psi_critical(self, at: int, rows: int) -> float:
+        thresholds = self.reference.columns[at].psi_critical
+        return max(self.params.psi, critical(self.reference.sizes, thresholds, rows))
+
+    def _homogeneous(self, at: int, current: Counts) -> Floats:
+        """p-values of the hypothesis that the counts of a batch and of the reference have the same distribution."""
+        reference, params = self._counts[at], self.params
+        statistic, freedom = chi_squared(reference, current)
+        p = np.where(freedom > 0, stats.chi2.sf(statistic, np.maximum(freedom, 1)), 1.0)
+        both = reference + current
+        fewer = np.minimum(current.sum(axis=1, keepdims=True), reference.sum())
+        expected = both * (fewer / both.sum(axis=1, keepdims=True))
+        sparse = ((expected < params.sparse_below) & (both > 0)).any(axis=1) & (freedom > 0)
+        for batch in np.flatnonzero(sparse):
+            used = both[batch] > 0
+            p[batch] = exact_p(
+                tuple(reference[used].tolist()), tuple(current[batch][used].tolist()), params.permutations, params.seed
+            )
+        return p
+
+    def _p_no_better(self, score: int, rows: int, found: Floats) -> Floats:
+        """Probability that `rows` held-out rows, drawn with replacement, score no better than `found`."""
+        if score == _ACCURACY:
+            return stats.binom.cdf(np.round(found * rows), rows, self.expected[_ACCURACY])
+        chance = self._by_chance(rows)[score]
+        return (1 + np.searchsorted(chance, found + _TINY, side="right")) / (1 + len(chance))
+
+    def _by_chance(self, rows: int) -> Floats:
+        """Scores of `rows` held-out rows drawn with replacement, many times, each sorted; shape (3, draws)."""
+        if rows not in self._chance:
+            rng = np.random.default_rng(self.params.seed)
+            # Drawn as counts of equal rows, so that a million rows take as long as fifty.
+            pairs, held_out = _pairs(self._held_out)[0], self._held_out.correct[0].round(3)
+            shares = np.bincount(pairs, minlength=_PAIRS)[1:] / (pairs > 0).sum()
+            scores = _accuracy_and_f1(rng.multinomial(rows, shares, size=self.params.permutations))
+            values, counts = np.unique(held_out, return_counts=True)
+            estimates = rng.multinomial(rows, counts / counts.sum(), size=self.params.permutations) @ values / rows
+            self._chance[rows] = np.sort(np.column_stack([scores, estimates]), axis=0).T
+        return self._chance[rows]
+
+
+def kolmogorov_smirnov(reference: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Two-sample statistic and asymptotic p-value of each row of `values`, shape (batches, rows), MISSING left out.
+
+    `reference` is sorted and has no missing value. NaN and 1 where a row has no value, or the reference. Equal to
+    `scipy.stats.ks_2samp(reference, values, method="asymp")`, for all batches at once; where both have so few values
+    that scipy has no p-value, it is 1.
+    """
+    present = values != MISSING
+    count = present.sum(axis=1)
+    if not len(reference):
+        return np.full(len(values), np.nan), np.ones(len(values))
+    # The distribution function of the reference at each value and just below it. Both rise with the value, so they can
+    # be sorted in its place.
+    place = np.arange(values.shape[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above, below = (
+            np.sort(np.where(present, np.searchsorted(reference, values, side=side) / len(reference), np.inf), axis=1)
+            for side in ("right", "left")
+        )
+        within = place < count[:, None]
+        over = np.where(within, (place + 1) / count[:, None] - above, 0.0).max(axis=1)
+        under = np.where(within, below - place / count[:, None], 0.0).max(axis=1)
+    statistic = np.maximum(over, under)
+    size = np.round(len(reference) * count / (len(reference) + count))
+    p = np.ones(len(values))
+    enough = size > 0
+    p[enough] = np.clip(stats.kstwo.sf(statistic[enough], size[enough]), 0, 1)
+    return np.where(count > 0, statistic, np.nan), p
+
+
+@functools.lru_cache(maxsize=100_000)
+def exact_p(reference: tuple[int, ...], current: tuple[int, ...], draws: int, seed: int) -> float:
+    """p-value of the hypothesis that two sparse histograms have the same distribution, given their sums.
+
+    Two cells: Fisher's exact test. More: the share of `draws` random divisions of the rows whose chi-squared is as
+    large, with the observed one counted (Phipson & Smyth, "Permutation p-values should never be zero", 2010). The same
+    counts always have the same p-value.
+    """
+    if len(reference) == 2:
+        return float(stats.fisher_exact([reference, current]).pvalue)
+    both = np.add(reference, current)
+    random = np.random.default_rng(seed).multivariate_hypergeometric(both, sum(current), size=draws, method="marginals")
+    # Chi-squared given the sums, up to a constant factor
+    expected = both * (sum(current) / both.sum())
+    found = ((np.array(current) - expected) ** 2 / both).sum()
+    as_large = (((random - expected) ** 2 / both).sum(axis=1) >= found * (1 - 1e-9)).sum()
+    return float((1 + as_large) / (1 + draws))
+
+
+def _p_more(hits: npt.NDArray[np.integer], rows: int, reference_hits: int, reference_rows: int) -> Floats:
+    """One-sided Fisher test of whether `hits` among `rows` are more than in the reference."""
+    return _by_value(
+        lambda k: float(stats.hypergeom.sf(k - 1, reference_rows + rows, reference_hits + k, rows)) if k else 1.0, hits
+    )
+
+
+def _by_value(function: Callable[[int], float], values: npt.NDArray[np.integer]) -> Floats:
+    """`function` of each of `values`, called once for each distinct value."""
+    different, inverse = np.unique(values, return_inverse=True)
+    return np.array([function(int(value)) for value in different], dtype=float)[inverse]
+
+
+def _scores(batches: Scored) -> Floats:
+    """Accuracy and weighted F1 of the labelled rows (NaN if none), estimated accuracy of all rows; (batches, 3)."""
+    amount = len(batches.levels)
+    offsets = np.arange(amount)[:, None] * _PAIRS
+    counts = np.bincount((_pairs(batches) + offsets).ravel(), minlength=amount * _PAIRS).reshape(amount, _PAIRS)
+    return np.column_stack([_accuracy_and_f1(counts[:, 1:]), batches.correct.mean(axis=1)])
+
+
+def _pairs(batches: Scored) -> npt.NDArray[np.int64]:
+    """The cell of each row in a flattened confusion matrix, counted from 1; 0 for a row without a label."""
+    return np.where(batches.labels != NO_LABEL, batches.labels * len(LEVELS) + batches.levels + 1, 0)
+
+
+def _accuracy_and_f1(confusion: npt.NDArray[np.integer]) -> Floats:
+    """Accuracy and weighted F1, shape (batches, 2), of flattened confusion matrices; NaN where one is empty."""
+    confusion = confusion.reshape(len(confusion), len(LEVELS), len(LEVELS))
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    f1 = 2 * hits / np.maximum(actual + predicted, 1)
+    count = actual.sum(axis=1)
+    right = np.column_stack([hits.sum(axis=1), (f1 * actual).sum(axis=1)])
+    return np.divide(right, count[:, None], out=np.full(right.shape, np.nan), where=count[:, None] > 0)

@@ -1,0 +1,188 @@
+"""Metrics of a set of rows: headline, by level, by slice, baselines, intervals. They go to `metrics/evaluate.json`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+from sklearn import metrics
+
+from obesity_levels.io import Rows
+from obesity_levels.model.augmentation import Labels
+from obesity_levels.model.classifier import Probabilities, most_probable
+from obesity_levels.model.features import body_mass_index, is_whole
+from obesity_levels.params import BootstrapParams, EvaluateParams
+from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS, WHOLE_FOR_PEOPLE
+
+_ALL = range(len(LEVELS))
+
+
+def split_metrics(rows: Rows, probabilities: Probabilities, train: Rows, params: EvaluateParams) -> dict[str, Any]:
+    """All metrics of a split: headline, interval, by level, by slice, and the baselines, which know `train` only."""
+    predicted = most_probable(probabilities)
+    majority = majority_baseline(train.labels, len(rows.labels))
+    rule = bmi_rule(rows.answers, params.bmi_rule, otherwise=majority)
+    return {
+        **headline_metrics(rows.labels, probabilities, params.calibration.bins),
+        "accuracy_interval": accuracy_interval(rows.labels, predicted, params.bootstrap),
+        "per_level": per_level_metrics(rows.labels, predicted),
+        "slices": slices(rows.answers, rows.labels, predicted, params.age_bands),
+        "baselines": {
+            "majority": label_metrics(rows.labels, majority),
+            "bmi_rule": label_metrics(rows.labels, rule),
+        },
+    }
+
+
+def headline_metrics(actual: Labels, probabilities: Probabilities, calibration_bins: int) -> dict[str, float]:
+    """The metrics of one set of rows. `actual` are indices in LEVELS, shape (rows,); `probabilities` (rows, 7)."""
+    predicted = most_probable(probabilities)
+    return {
+        **label_metrics(actual, predicted),
+        "f1_macro": metrics.f1_score(actual, predicted, average="macro", labels=_ALL, zero_division=0),
+        "quadratic_weighted_kappa": metrics.cohen_kappa_score(actual, predicted, weights="quadratic", labels=_ALL),
+        "within_one_level": float((np.abs(actual - predicted) <= 1).mean()),
+        "log_loss": metrics.log_loss(actual, _summing_to_one(probabilities), labels=_ALL),
+        "expected_calibration_error": expected_calibration_error(actual, probabilities, calibration_bins),
+    }
+
+
+def label_metrics(actual: Labels, predicted: Labels) -> dict[str, float]:
+    """Accuracy, and F1 weighted by support."""
+    return {
+        "accuracy": metrics.accuracy_score(actual, predicted),
+        "f1_weighted": metrics.f1_score(actual, predicted, average="weighted", labels=_ALL, zero_division=0),
+    }
+
+
+def accuracy_interval(actual: Labels, predicted: Labels, params: BootstrapParams) -> dict[str, float]:
+    """The 95 % percentile bootstrap interval of accuracy over rows (Efron & Tibshirani 1993, ch. 13)."""
+    correct = (actual == predicted).astype(float)
+    interval = stats.bootstrap(
+        (correct,),
+        np.mean,
+        n_resamples=params.resamples,
+        batch=100,  # resamples at a time: bounds the memory
+        confidence_level=0.95,
+        method="percentile",
+        rng=np.random.default_rng(params.seed),
+    ).confidence_interval
+    return {"low": interval.low, "high": interval.high}
+
+
+def expected_calibration_error(actual: Labels, probabilities: Probabilities, bins: int) -> float:
+    """Mean distance of confidence and accuracy over `bins` equal bins of confidence, weighted by their rows.
+
+    Guo et al., "On Calibration of Modern Neural Networks" (2017), eq. 3.
+    """
+    table = calibration_table(actual, probabilities, bins)
+    return float((table["rows"] * (table["accuracy"] - table["confidence"]).abs()).sum() / table["rows"].sum())
+
+
+def calibration_table(actual: Labels, probabilities: Probabilities, bins: int) -> pd.DataFrame:
+    """For each bin of confidence (the highest probability) that has rows: mean confidence, accuracy, rows."""
+    confidence = probabilities.max(axis=1).astype(float)
+    correct = most_probable(probabilities) == actual
+    edges = np.linspace(0, 1, bins + 1)
+    table = pd.DataFrame({"bin": np.digitize(confidence, edges[1:-1]), "confidence": confidence, "accuracy": correct})
+    grouped = table.groupby("bin")
+    return grouped.mean().assign(rows=grouped.size()).reset_index(drop=True)
+
+
+def per_level_metrics(actual: Labels, predicted: Labels) -> dict[str, dict[str, float | int | None]]:
+    """Precision, recall, F1 and support of each level; None where there was nothing to divide by."""
+    columns = metrics.precision_recall_fscore_support(actual, predicted, labels=_ALL, zero_division=np.nan)
+    return {
+        level: {
+            "precision": number_or_none(precision),
+            "recall": number_or_none(recall),
+            "f1": number_or_none(f1),
+            "support": int(support),
+        }
+        for level, precision, recall, f1, support in zip(LEVELS, *columns, strict=True)
+    }
+
+
+def is_people(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each row has whole numbers only in WHOLE_FOR_PEOPLE, as people answer; a missing cell counts as whole."""
+    return is_whole(rows[list(WHOLE_FOR_PEOPLE)].to_numpy(dtype=float))
+
+
+def slices(rows: pd.DataFrame, actual: Labels, predicted: Labels, age_bands: Sequence[float]) -> dict[str, Any]:
+    """Accuracy, weighted F1 and support by sex, age band, completeness and origin; None where a slice is empty.
+
+    `rows` are the answers, in the order of `actual` and `predicted`. `age_bands` are the ages at which a band begins.
+    """
+    age = rows["Age"].to_numpy(dtype=float)
+    edges = [-np.inf, *age_bands, np.inf]
+    names = [f"under_{age_bands[0]:g}", *(f"{a:g}_to_{b:g}" for a, b in itertools.pairwise(age_bands))]
+    bands = zip([*names, f"{age_bands[-1]:g}_and_over"], edges, edges[1:], strict=False)
+    incomplete = rows[list(ANSWERS)].isna().any(axis=1).to_numpy()
+    people = is_people(rows)
+    masks = {
+        "sex": {
+            **{sex: (rows["Gender"] == sex).to_numpy() for sex in CATEGORIES["Gender"]},
+            "missing": rows["Gender"].isna().to_numpy(),
+        },
+        "age": {**{name: (age >= low) & (age < high) for name, low, high in bands}, "missing": np.isnan(age)},
+        "completeness": {"complete": ~incomplete, "incomplete": incomplete},
+        "origin": {"people": people, "generated": ~people},
+    }
+    return {
+        kind: {name: _slice(actual[mask], predicted[mask]) for name, mask in by_name.items()}
+        for kind, by_name in masks.items()
+    }
+
+
+def majority_baseline(train: Labels, rows: int) -> Labels:
+    """The most frequent level of the training rows, for each of `rows` rows."""
+    return np.full(rows, np.bincount(train, minlength=len(LEVELS)).argmax())
+
+
+def bmi_rule(rows: pd.DataFrame, cuts: Sequence[float], otherwise: Labels) -> Labels:
+    """The level by fixed cuts of the BMI (kg/m², the lowest BMI of the next level); `otherwise` where it is missing."""
+    bmi = body_mass_index(rows["Height"].to_numpy(), rows["Weight"].to_numpy())
+    return np.where(np.isnan(bmi), otherwise, np.digitize(bmi, cuts))
+
+
+def confusion_table(actual: Labels, predicted: Labels) -> pd.DataFrame:
+    """The actual and the predicted level of each row, as `dvc plots` counts them."""
+    levels = np.array(LEVELS)
+    return pd.DataFrame({"actual": levels[actual], "predicted": levels[predicted]})
+
+
+def roc_table(actual: Labels, probabilities: Probabilities) -> pd.DataFrame:
+    """One-vs-rest ROC curves on a grid of false-positive rates: a column of true-positive rates for each level.
+
+    A level that has no rows, or all of them, has no curve and no column.
+    """
+    grid = np.linspace(0, 1, 101)
+    curves = {"false_positive_rate": grid}
+    for number, level in enumerate(LEVELS):
+        positive = actual == number
+        if positive.any() and not positive.all():
+            false_rate, true_rate, _ = metrics.roc_curve(positive, probabilities[:, number], drop_intermediate=False)
+            curves[level] = true_rate[np.searchsorted(false_rate, grid, side="right") - 1]
+    return pd.DataFrame(curves)
+
+
+def _slice(actual: Labels, predicted: Labels) -> dict[str, float | int | None]:
+    if not len(actual):
+        return {"accuracy": None, "f1_weighted": None, "support": 0}
+    return {**label_metrics(actual, predicted), "support": len(actual)}
+
+
+def _summing_to_one(probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    # float32 probabilities sum to 1 within 1e-6 only, which scikit-learn warns about
+    wide = probabilities.astype(float)
+    return wide / wide.sum(axis=1, keepdims=True)
+
+
+def number_or_none(value: float) -> float | None:
+    """`value`, or None for NaN, which JSON does not have."""
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,88 @@
+"""Export of a fitted classifier to ONNX. The same estimator gives the same bytes."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import onnx
+import skl2onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.ensemble import VotingClassifier
+
+from obesity_levels.model.augmentation import AugmentedClassifier
+from obesity_levels.schema import LEVELS
+
+# Stated, so that a newer skl2onnx does not change the bytes of the artifact.
+_OPSET = 21
+_OUTPUT = "probabilities"
+
+
+def export_onnx(fitted: AugmentedClassifier) -> bytes:
+    """Export `fitted` as an ONNX model: one input, float32 (rows, features); one output, probabilities (rows, 7)."""
+    estimator = fitted.estimator_
+    if isinstance(estimator, VotingClassifier):
+        # skl2onnx takes the weights as an array only
+        estimator = copy.copy(estimator)
+        estimator.weights = np.asarray(estimator.weights, dtype=float)
+    model = skl2onnx.convert_sklearn(
+        estimator,
+        name="obesity-levels",
+        initial_types=[("features", FloatTensorType([None, len(fitted.features)]))],
+        options={id(estimator): {"zipmap": False}},
+        target_opset=_OPSET,
+    )
+    kept = [output for output in model.graph.output if output.name == _OUTPUT]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    used = {name for node in model.graph.node for name in node.input}
+    for node in model.graph.node:
+        if node.op_type == "TreeEnsembleClassifier" and node.output[0] not in used:
+            _only_sum(node)
+    if len(model.graph.node) > 1 or _highest_sum(model.graph.node[0]) > 1:
+        _clip_output(model.graph)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def _only_sum(trees: onnx.NodeProto) -> None:
+    """Make of a classifier of trees the regressor with the same sums, which looks for no label.
+
+    A leaf then names only the levels that it speaks for, most of them one: adding the zeros of the others took a fifth
+    of the time, and half of the file.
+    """
+    trees.op_type = "TreeEnsembleRegressor"
+    del trees.output[0]
+    attributes = {attribute.name: attribute for attribute in trees.attribute}
+    weights = np.array(attributes["class_weights"].floats, dtype=np.float32)
+    kept = np.flatnonzero(weights)
+    for part in ("ids", "nodeids", "treeids"):
+        attributes[f"class_{part}"].ints[:] = np.array(attributes[f"class_{part}"].ints)[kept]
+    attributes["class_weights"].floats[:] = weights[kept]
+    for part in ("ids", "nodeids", "treeids", "weights"):
+        attributes[f"class_{part}"].name = f"target_{part}"
+    trees.attribute.remove(attributes["classlabels_int64s"])
+    trees.attribute.append(onnx.helper.make_attribute("n_targets", len(LEVELS)))
+
+
+def _highest_sum(trees: onnx.NodeProto) -> np.float32:
+    """The largest sum of a forest: rounding is monotone, so none is above that of each tree's largest weight.
+
+    Added as ONNX Runtime does it on one thread: a tree after the other, in float32.
+    """
+    attributes = {attribute.name: attribute for attribute in trees.attribute}
+    of_tree = np.array(attributes["target_treeids"].ints)
+    weights = np.array(attributes["target_weights"].floats, dtype=np.float32)
+    largest = np.zeros(of_tree.max() + 1, dtype=np.float32)
+    np.maximum.at(largest, of_tree, weights)
+    return np.cumsum(largest)[-1]
+
+
+def _clip_output(graph: onnx.GraphProto) -> None:
+    """Let no probability be above 1: a forest's are sums in float32, some of them a last bit too large."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["sums" if name == _OUTPUT else name for name in names]
+    for name, limit in (("lowest", 0.0), ("highest", 1.0)):
+        graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [limit]))
+    graph.node.append(onnx.helper.make_node("Clip", ["sums", "lowest", "highest"], [_OUTPUT], name="Clip"))

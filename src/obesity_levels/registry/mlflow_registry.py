@@ -1,0 +1,250 @@
+"""MLflow's registry: publish a pipeline run, promote it to champion, fetch a registered model.
+
+No stage uses it. MLFLOW_TRACKING_URI names a server; without it, mlflow.db in the current folder is the registry.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from obesity_levels.drift.batch import Batch
+from obesity_levels.errors import ArtifactError, RegistryError
+from obesity_levels.evaluation.gate import Gate
+from obesity_levels.evaluation.metrics import label_metrics
+from obesity_levels.io import Rows, read_split
+from obesity_levels.model.classifier import Manifest, load_classifier, most_probable
+from obesity_levels.paths import FEATURES, GATE_METRICS, MODELS
+from obesity_levels.registry.mlflow_run import NAME, SERVED, log_run
+from obesity_levels.registry.pipeline_run import DIGEST, SHA256, PipelineRun, md5, workspace_run
+from obesity_levels.versioning import git
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+LOCAL_REGISTRY = "sqlite:///mlflow.db"
+CHOSEN_BY = "f1_weighted"
+"""The metric, on validation rows, by which a challenger has to beat the champion."""
+
+# How long MLflow waits for a server, and how often it retries; its own defaults take minutes.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    # It would print a password that is part of the server's address.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def publish(run: PipelineRun, *, challenger: bool = True) -> tuple[str, bool]:
+    """Log a pipeline run and register its model, as challenger or without an alias.
+
+    Returns the version, and whether it is new: what is registered already, with every file, is left as it is. What an
+    interrupted attempt left is deleted first. Raises RegistryError if the registry fails.
+    """
+    with _registry() as client:
+        _create_registered_model(client)
+        registered = _registered(client, run.digest)
+        if registered is not None:
+            return registered.version, False
+        _delete_incomplete_runs(client, run.digest)
+        run_id, model = log_run(run)
+        version = client.create_model_version(
+            NAME, model.model_uri, run_id, description=_description(run.manifest), model_id=model.model_id
+        ).version
+        client.set_model_version_tag(NAME, version, SHA256, run.manifest.sha256)
+        if challenger:
+            client.set_registered_model_alias(NAME, CHALLENGER, version)
+        # Last: a version with this tag is complete.
+        client.set_model_version_tag(NAME, version, DIGEST, run.digest)
+        return version, True
+
+
+def promote() -> str:
+    """Make the committed model of this folder the champion, if it may be. Returns a sentence that says what was done.
+
+    Raises ArtifactError if the workspace is not as committed; RegistryError if the model is not registered, fails the
+    gate, or does not beat the champion on the validation rows of this workspace.
+    """
+    run = workspace_run()
+    name = run.manifest.version
+    _check_committed()
+    gate = msgspec.json.decode(GATE_METRICS.read_bytes(), type=Gate)
+    if not gate.passed:
+        failing = "; ".join(f"{key}: {condition}" for key, condition in gate.conditions.items() if not condition.holds)
+        raise RegistryError(f"{name} does not pass the gate ({GATE_METRICS}): {failing}")
+    with _registry() as client:
+        version = _registered(client, run.digest)
+        if version is None:
+            raise RegistryError(f"{name}, as it is here, is not registered: run `make publish` first")
+        champion = _by_alias(client, CHAMPION)
+        if champion is not None and champion.version == version.version:
+            return f"version {version.version} ({name}) is the champion already"
+        rows = read_split(FEATURES, "validation")
+        score = _score(MODELS, rows)
+        beaten = "" if champion is None else _compare(champion, run.manifest, score, rows)
+        tags = {
+            "promoted_from": run.tags["git.revision"],
+            f"validation.{CHOSEN_BY}": f"{score:.6f}",
+            "validation.md5": md5(FEATURES / "validation.parquet"),
+        }
+        for key, value in tags.items():
+            client.set_model_version_tag(NAME, version.version, key, value)
+        client.set_registered_model_alias(NAME, CHAMPION, version.version)
+        return f"version {version.version} ({name}) is the champion now: {CHOSEN_BY} {score:.6f}{beaten}"
+
+
+def fetch(alias: str, folder: Path) -> Manifest:
+    """Copy the served files of the version with `alias` into `folder`, for MODEL_DIR.
+
+    `folder` is replaced as a whole, after the new files were verified. Raises RegistryError if no version has `alias`,
+    or if `folder` holds other files.
+    """
+    with registered_model(alias) as found:
+        manifest = load_classifier(found).manifest
+        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {*SERVED}):
+            raise RegistryError(f"{folder} holds other things than a model: name another folder with --to")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+            fresh = Path(beside) / "fresh"
+            fresh.mkdir(mode=0o755)
+            for name in SERVED:
+                shutil.copy(found / name, fresh)
+            if folder.exists():
+                folder.rename(Path(beside) / "old")
+            fresh.rename(folder)
+        return manifest
+
+
+@contextmanager
+def registered_model(alias: str) -> Iterator[Path]:
+    """A folder with the served files of the version with `alias`. Raises RegistryError if there is none."""
+    with _registry() as client:
+        version = _by_alias(client, alias)
+        if version is None:
+            raise RegistryError(f"no version of {NAME} has the alias '{alias}': run `make publish`, or `make promote`")
+        with _downloaded(version) as folder:
+            yield folder
+
+
+@contextmanager
+def _registry() -> Iterator[MlflowClient]:
+    """A client of the registry, whose errors become RegistryError."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_REGISTRY
+    try:
+        mlflow.set_tracking_uri(uri)
+        yield MlflowClient()
+    # ImportError: a database whose driver is not installed.
+    except (MlflowException, SQLAlchemyError, RequestException, ImportError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise RegistryError(
+            _without_secrets(f"MLflow's registry {uri} failed, nothing is lost ({reason})", uri)
+        ) from error
+
+
+def _without_secrets(message: str, uri: str) -> str:
+    """Without the parts of the address that may hold a password: the login, and the query."""
+    parts = urlsplit(uri)
+    login = parts.netloc.rpartition("@")[0]
+    for secret in (f"{login}@" if login else "", f"?{parts.query}" if parts.query else ""):
+        message = message.replace(secret, "") if secret else message
+    return message
+
+
+def _create_registered_model(client: MlflowClient) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _registered(client: MlflowClient, digest: str) -> ModelVersion | None:
+    found = client.search_model_versions(f"name = '{NAME}' and tag.{DIGEST} = '{digest}'")
+    return client.get_model_version(NAME, found[0].version) if found else None
+
+
+def _by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
+    found = client.search_registered_models(f"name = '{NAME}'")
+    version = found[0].aliases.get(alias) if found else None
+    return None if version is None else client.get_model_version(NAME, version)
+
+
+def _delete_incomplete_runs(client: MlflowClient, digest: str) -> None:
+    """Delete what an interrupted attempt left. Of two attempts at the same time, the later one remains."""
+    experiment = client.get_experiment_by_name(NAME)
+    if experiment is None:
+        return
+    ids = [experiment.experiment_id]
+    for run in client.search_runs(ids, f"tags.{DIGEST} = '{digest}'"):
+        run_id = run.info.run_id
+        for version in client.search_model_versions(f"run_id = '{run_id}'"):
+            client.delete_model_version(NAME, version.version)
+        for model in client.search_logged_models(ids, f"source_run_id = '{run_id}'"):
+            client.delete_logged_model(model.model_id)
+        client.delete_run(run_id)
+
+
+@contextmanager
+def _downloaded(version: ModelVersion) -> Iterator[Path]:
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as scratch:
+        uri = f"models:/{NAME}/{version.version}"
+        yield Path(download_artifacts(artifact_uri=uri, dst_path=scratch)) / "artifacts" / NAME
+
+
+def _compare(champion: ModelVersion, manifest: Manifest, score: float, rows: Rows) -> str:
+    """How the model relates to the champion, in words. Raises RegistryError if it does not beat it."""
+    if champion.tags.get(SHA256) == manifest.sha256:
+        return f"; version {champion.version} is the same classifier, with other metrics"
+    with _downloaded(champion) as folder:
+        best = _score(folder, rows)
+    if score <= best:
+        raise RegistryError(
+            f"{manifest.version} does not beat the champion, version {champion.version}: {CHOSEN_BY} "
+            f"{score:.6f} against {best:.6f} on the same {len(rows.labels)} validation rows"
+        )
+    return f", which beats version {champion.version} with {best:.6f}"
+
+
+def _score(models: Path, rows: Rows) -> float:
+    """The score of the model in `models`, of any profile, on `rows`."""
+    classifier = load_classifier(models)
+    probabilities = classifier.probabilities(Batch.of_splits(rows).matrix(classifier.manifest.profile))
+    return label_metrics(rows.labels, most_probable(probabilities))[CHOSEN_BY]
+
+
+def _check_committed() -> None:
+    """Raise ArtifactError unless this folder is as committed."""
+    changed = git("status", "--porcelain").splitlines()
+    if changed:
+        names = ", ".join(line[3:] for line in changed[:5]) + (", ..." if len(changed) > 5 else "")
+        raise ArtifactError(f"commit first, so that what is promoted can be found again; not as committed: {names}")
+
+
+def _description(manifest: Manifest) -> str:
+    data = "simulated people" if manifest.data.simulated else f"the rows of {manifest.data.source}"
+    return f"{manifest.version}: {manifest.model}, profile {manifest.profile}, of {data}"

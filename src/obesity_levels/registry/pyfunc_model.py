@@ -1,0 +1,61 @@
+"""The model as MLflow loads it: a script that MLflow runs, so nothing is pickled. `mlflow_run` logs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from msgspec.structs import astuple
+
+from obesity_levels.errors import InvalidField, invalid_field
+from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
+from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.schema import LEVELS, QUESTIONS, Patient
+
+PREDICTION = "prediction"
+
+
+class ObesityLevels(PythonModel):
+    """Predicts from the 16 answers, as the service does: any spelling of a category, null for a missing answer."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the classifier, verified against its manifest."""
+        self.classifier: Classifier = load_classifier(Path(context.artifacts["files"]))
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """The most probable level of each row of `model_input`, and the probability of every level.
+
+        Raises MlflowException, which a server answers with 400, for a row without any answer, and for a value that is
+        off its scale or not a category, without repeating the value.
+        """
+        answers = model_input.astype(object).where(model_input.notna(), None)
+        try:
+            patients = msgspec.convert(answers.to_dict("records"), list[Patient])
+        except msgspec.ValidationError as error:
+            raise MlflowException.invalid_parameter_value(_explain(invalid_field(error))) from None
+        if answers.isna().all(axis=1).any():
+            raise MlflowException.invalid_parameter_value("at least one question must be answered in every row")
+        matrix = input_matrix(encode_rows(map(astuple, patients)), self.classifier.manifest.profile)
+        probabilities = self.classifier.probabilities(matrix)
+        table = pd.DataFrame(probabilities.astype(float), columns=list(LEVELS), index=model_input.index)
+        table.insert(0, PREDICTION, np.array(LEVELS, dtype=object)[most_probable(probabilities)])
+        return table
+
+
+def _explain(field: InvalidField) -> str:
+    """Where the invalid value is, and which values are allowed there."""
+    row, _, name = field.path.partition(".")
+    if name in QUESTIONS:
+        return f"row {row.strip('[]')}, {name}: expected {QUESTIONS[name].allowed}"
+    return f"every row must have the answers {', '.join(QUESTIONS)}, null where one is missing"
+
+
+set_model(ObesityLevels())

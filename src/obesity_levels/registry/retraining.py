@@ -1,0 +1,76 @@
+"""Retraining: an experiment of DVC on new rows alone, and whether its model passes the gate."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from obesity_levels.errors import ArtifactError
+from obesity_levels.evaluation.gate import Gate
+from obesity_levels.paths import GATE_METRICS
+from obesity_levels.registry.pipeline_run import Experiment, experiments
+from obesity_levels.versioning import dvc_command, dvc_environment, git, git_bytes
+
+
+class Retrained(NamedTuple):
+    """The name of an experiment on new rows, the result of its gate, and whether it existed already."""
+
+    name: str
+    gate: Gate
+    existed: bool
+
+
+def retrain(source: Path) -> Retrained:
+    """Run an experiment with `source` as its only data, and leave the workspace as it is.
+
+    The same rows on the same commit, with the same uncommitted changes, are run once. Raises ArtifactError if the
+    experiment fails.
+    """
+    changes = source.read_bytes() + git("diff", "HEAD").encode()
+    name = f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
+    known = _find(name)
+    if known is None:
+        command = dvc_command("exp", "run", "--temp", "--name", name, "-S", f"ingest.source={_hydra_value(source)}")
+        if not source.is_absolute():
+            command += ["--copy-paths", str(source)]
+        if subprocess.run(command, env=dvc_environment(), check=False).returncode:
+            raise ArtifactError(f"the experiment on {source} failed, see above; the workspace is unchanged")
+    experiment = known or _find(name)
+    if experiment is None:
+        raise ArtifactError(f"dvc exp run succeeded, but there is no experiment {name}: was it removed meanwhile?")
+    gate = msgspec.json.decode(git_bytes("show", f"{experiment.revision}:{GATE_METRICS.as_posix()}"), type=Gate)
+    return Retrained(name, gate, known is not None)
+
+
+def next_steps(source: Path, name: str) -> Iterator[str]:
+    """The commands that show, apply or remove the experiment `name` on `source`."""
+    yield f"See it:    dvc exp diff HEAD {name}     (`dvc exp show` lists all)"
+    yield f"Apply it:  dvc exp apply {name}"
+    added = "params.yaml dvc.lock metrics plots"
+    if not (source.is_absolute() or git("ls-files", "--", str(source))):
+        yield f"           dvc add {shlex.quote(str(source))}    (DVC keeps the rows, git their md5)"
+        added += " " + " ".join(shlex.quote(str(path)) for path in (f"{source}.dvc", source.parent / ".gitignore"))
+    yield f"           git add {added}"
+    yield "           git commit, make publish, make promote"
+    yield f"Undo it:   dvc exp remove {name}        (nothing else was changed)"
+
+
+def in_project(source: Path) -> Path:
+    """`source` relative to this folder if it is in it, so that an experiment can be committed; else absolute."""
+    absolute, here = source.resolve(), Path.cwd().resolve()
+    return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
+
+
+def _find(name: str) -> Experiment | None:
+    return next((one for one in experiments() if one.name == name), None)
+
+
+def _hydra_value(source: Path) -> str:
+    """A quoted value for `-S`: a path may contain characters of Hydra's grammar."""
+    return "'" + str(source).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,74 @@
+import json
+
+import msgspec
+import pytest
+from tests.conftest import ROOT
+
+from obesity_levels.evaluation.gate import check_gate
+from obesity_levels.params import GateParams, LeastParams, MostParams
+
+LOOSE = GateParams(LeastParams(0.5, 0.5, 0.5), MostParams(0.5, 0.5))
+
+
+@pytest.fixture
+def evaluation():
+    return json.loads((ROOT / "metrics/evaluate.json").read_text())
+
+
+@pytest.fixture
+def drift():
+    return json.loads((ROOT / "metrics/drift.json").read_text())
+
+
+def test_a_model_that_meets_every_condition_passes(evaluation, drift):
+    gate = check_gate(evaluation, drift, LOOSE)
+    assert gate.passed
+    assert all(condition.holds for condition in gate.conditions.values())
+
+
+def test_each_condition_alone_keeps_a_model_out(evaluation, drift):
+    cases = [("accuracy", 1.0), ("f1_weighted", 1.0), ("worst_level_recall", 1.0)]
+    for name, limit in cases:
+        strict = GateParams(msgspec.structs.replace(LOOSE.at_least, **{name: limit}), LOOSE.at_most)
+        gate = check_gate(evaluation, drift, strict)
+        assert [key for key, found in gate.conditions.items() if not found.holds] == [name]
+        assert not gate.passed
+    for name in ("expected_calibration_error", "drift_false_alarm_rate"):
+        strict = GateParams(LOOSE.at_least, msgspec.structs.replace(LOOSE.at_most, **{name: 0.0}))
+        gate = check_gate(evaluation, drift, strict)
+        assert [key for key, found in gate.conditions.items() if not found.holds] == [name]
+
+
+def test_it_looks_at_validation_rows_and_never_at_test_rows(evaluation, drift):
+    before = check_gate(evaluation, drift, LOOSE)
+    evaluation["test"] = None
+    assert check_gate(evaluation, drift, LOOSE) == before
+
+
+def test_the_worst_level_is_the_one_with_the_lowest_recall(evaluation, drift):
+    evaluation["validation"]["per_level"]["Normal_Weight"]["recall"] = 0.123
+    condition = check_gate(evaluation, drift, LOOSE).conditions["worst_level_recall"]
+    assert (condition.measured, condition.holds) == (0.123, False)
+    assert condition.missed_by == pytest.approx(0.377)
+    assert "missed by 0.377" in str(condition)
+
+
+def test_a_level_that_no_validation_row_has_does_not_count(evaluation, drift):
+    evaluation["validation"]["per_level"]["Normal_Weight"]["recall"] = None
+    assert check_gate(evaluation, drift, LOOSE).conditions["worst_level_recall"].holds
+
+
+def test_the_highest_false_alarm_rate_of_any_kind_counts_and_holds_within_its_interval(evaluation, drift):
+    drift["calibration"]["false_alarm_rate_counts"]["300"] = {"rate": 0.6, "interval": [0.45, 0.7], "batches": 40}
+    condition = check_gate(evaluation, drift, LOOSE).conditions["drift_false_alarm_rate"]
+    assert (condition.measured, condition.interval, condition.holds) == (0.6, (0.45, 0.7), True)
+    drift["calibration"]["false_alarm_rate_counts"]["300"]["interval"] = [0.51, 0.7]
+    assert not check_gate(evaluation, drift, LOOSE).conditions["drift_false_alarm_rate"].holds
+
+
+def test_what_was_not_measured_does_not_hold(evaluation, drift):
+    drift["calibration"] = {"false_alarm_rate": {}, "false_alarm_rate_counts": {}, "power": {}}
+    gate = check_gate(evaluation, drift, LOOSE)
+    assert gate.conditions["drift_false_alarm_rate"].measured is None
+    assert not gate.passed
+    assert "was not measured" in str(gate.conditions["drift_false_alarm_rate"])

@@ -1,0 +1,34 @@
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from obesity_levels.evaluation import plots
+from obesity_levels.evaluation.metrics import confusion_table
+from obesity_levels.schema import LEVELS
+
+RATES = np.linspace(0, 1, 5)
+DRAWINGS = {
+    "confusion matrix": (plots.draw_confusion_matrix, confusion_table(np.arange(7), np.arange(7))),
+    "calibration": (plots.draw_calibration, pd.DataFrame({"confidence": [0.5], "accuracy": [0.4], "rows": [9]})),
+    "importance": (plots.draw_importance, pd.DataFrame({"feature": ["a"], "importance": [0.1], "std": [0.01]})),
+    "learning curve": (plots.draw_learning_curve, pd.DataFrame({"rows": [9], "training": [1.0], "validation": [0.5]})),
+    "roc": (plots.draw_roc, pd.DataFrame({"false_positive_rate": RATES, **dict.fromkeys(LEVELS[:6], RATES)})),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_the_same_table_gives_the_same_png(name, tmp_path):
+    draw, table = DRAWINGS[name]
+    draw(table, tmp_path / "one.png")
+    draw(table, tmp_path / "two.png")
+    one = (tmp_path / "one.png").read_bytes()
+    assert one.startswith(b"\x89PNG")
+    assert one == (tmp_path / "two.png").read_bytes()
+    assert mpl.__version__.encode() not in one
+
+
+def test_another_table_gives_another_png(tmp_path):
+    for at in (1, 2):
+        plots.draw_confusion_matrix(confusion_table(np.arange(7), np.full(7, at)), tmp_path / f"{at}.png")
+    assert (tmp_path / "1.png").read_bytes() != (tmp_path / "2.png").read_bytes()
