@@ -1,6 +1,7 @@
-"""The command line, `obesity-levels`. It works on the project in the current folder."""
+"""The command line, `obesity-levels`. It works on the project in the current folder.
 
-from __future__ import annotations
+MLflow takes seconds to import, so only the commands that need it import `mlflow_registry`.
+"""
 
 import os
 import sys
@@ -20,8 +21,7 @@ from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences, largest_difference
 from obesity_levels.io import read_json
 from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, FEATURES, MODELS, REPORTS
-from obesity_levels.registry import mlflow_registry, pipeline_run, retraining
-from obesity_levels.registry.mlflow_registry import CHALLENGER, CHAMPION, NAME
+from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
 
 NO_DRIFT, DRIFT, TOO_FEW_ROWS = 0, 3, 4
@@ -103,7 +103,11 @@ def drift(
     if model is not None and alias is not None:
         raise click.UsageError("name either --model or --alias")
     with ExitStack() as stack:
-        models = stack.enter_context(mlflow_registry.registered_model(alias)) if alias else model or MODELS
+        models = model or MODELS
+        if alias is not None:
+            from obesity_levels.registry.mlflow_registry import registered_model
+
+            models = stack.enter_context(registered_model(alias))
         if data is not None:
             checked = check_file(data, models, features)
         else:
@@ -146,6 +150,8 @@ def publish(exp: Sequence[str], all_experiments: bool) -> None:
 @commands.command()
 def promote() -> None:
     """Make the committed model the champion, if it passes the gate and beats the present champion."""
+    from obesity_levels.registry import mlflow_registry
+
     click.echo(mlflow_registry.promote())
 
 
@@ -154,6 +160,8 @@ def promote() -> None:
 @click.option("--to", type=FOLDER, default=CHAMPION, show_default=True, metavar="DIR", help="Folder to fill.")
 def fetch(alias: str, to: Path) -> None:
     """Copy a registered model into a folder, to serve it with MODEL_DIR."""
+    from obesity_levels.registry import mlflow_registry
+
     manifest = mlflow_registry.fetch(alias, to)
     click.echo(f"{to} holds the {alias}, {manifest.version}: serve it with MODEL_DIR={to} make serve")
 
@@ -221,6 +229,8 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _publish(run: PipelineRun, *, challenger: bool = True) -> None:
+    from obesity_levels.registry import mlflow_registry
+
     version, is_new = mlflow_registry.publish(run, challenger=challenger)
     experiment = run.tags.get("dvc.experiment")
     name = f"{run.manifest.version} ({experiment})" if experiment else run.manifest.version

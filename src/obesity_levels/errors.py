@@ -3,8 +3,6 @@
 What msgspec reports is read here and nowhere else.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable

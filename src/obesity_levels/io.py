@@ -1,11 +1,9 @@
 """Files that the stages read and write: CSV, Parquet, JSON. The same content gives the same bytes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +37,7 @@ class Rows(NamedTuple):
     matrix: npt.NDArray[np.float32]
 
     @classmethod
-    def concatenate(cls, *splits: Rows) -> Rows:
+    def concatenate(cls, *splits: Self) -> Self:
         """The rows of all `splits`, in their order."""
         answers, *arrays = zip(*splits, strict=True)
         return cls(pd.concat(answers), *map(np.concatenate, arrays))
@@ -107,7 +105,7 @@ def write_plot_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
 
 
-def write_png(figure: Figure, path: Path) -> None:
+def write_png(figure: "Figure", path: Path) -> None:
     """Write a figure, without the name of the software, which contains the version of matplotlib."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100, metadata={"Software": None})

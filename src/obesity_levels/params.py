@@ -1,10 +1,8 @@
 """params.yaml as typed structs: an unknown key, a wrong type or a value out of range is an error that names the key."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -129,7 +127,7 @@ class TrainParams(Section):
     masking: MaskingParams
     search: SearchParams
 
-    def for_profile(self, profile: Profile) -> TrainParams:
+    def for_profile(self, profile: Profile) -> Self:
         """These params with the `model` of the profile, where they say `by_profile`."""
         named = getattr(self.by_profile, profile) if self.model == "by_profile" else self.model
         return msgspec.structs.replace(self, model=named)

@@ -5,8 +5,6 @@ Source: Palechor & de la Hoz (2019), "Dataset for estimation of obesity levels b
 condition in individuals from Colombia, Peru and Mexico", Data in Brief 25 (UCI dataset 544).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self

@@ -1,7 +1,5 @@
 """git and DVC in a project, through their command lines."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

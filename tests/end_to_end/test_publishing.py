@@ -324,7 +324,7 @@ def test_of_all_experiments_one_that_cannot_be_published_is_named_and_the_others
     assert said.returncode == 1
     assert "(deeper) is version 5 of obesity-levels already" in said.stdout
     assert client(clone).get_model_version_by_alias("obesity-levels", "challenger").version == 5
-    assert said.stderr.startswith("error: experiment broken-off: metrics/evaluate.json measured")
+    assert said.stderr.startswith("error: experiment broken-off is not complete")
     assert said.stderr.count("\n") == 1
 
 
@@ -332,8 +332,8 @@ def test_an_experiment_whose_gate_was_not_run_with_its_params_is_not_published(c
     clone.run("dvc", "exp", "run", "--quiet", "--temp", "--name", "stricter", "-S", "gate.at_least.accuracy=1", "train")
     refused = publishing("publish", "--exp", "stricter", check=False)
     assert refused.returncode == 1
-    assert "experiment stricter: not run to its end" in refused.stderr
-    assert "params or code of these stages changed: check, gate" in refused.stderr
+    assert "experiment stricter is not complete" in refused.stderr
+    assert "check (params.yaml modified), gate (params.yaml modified)" in refused.stderr
 
 
 def test_an_experiment_whose_model_is_not_in_the_cache_is_not_published(clone, publishing):
@@ -347,7 +347,8 @@ def test_an_experiment_whose_model_is_not_in_the_cache_is_not_published(clone, p
     refused = publishing("publish", "--exp", "broken-off", check=False)
     cached.write_bytes(content)
     assert refused.returncode == 1
-    assert "experiment broken-off: models/classifier.onnx is missing, also in DVC's cache" in refused.stderr
+    assert "experiment broken-off is not complete (`dvc pull`" in refused.stderr
+    assert "train (models/classifier.onnx deleted)" in refused.stderr
 
 
 def test_of_two_experiments_of_one_name_the_revision_says_which(clone, publishing):
@@ -379,14 +380,14 @@ def test_a_number_that_was_edited_by_hand_is_not_published(clone, publishing):
     with edited(clone, "metrics/evaluate.json", {'"accuracy": 0': '"accuracy": 1'}):
         refused = publishing("publish", check=False)
     assert refused.returncode == 1
-    assert "metrics/evaluate.json is not the file that dvc.lock names" in refused.stderr
+    assert "evaluate (metrics/evaluate.json)" in refused.stderr
 
 
 def test_what_dvc_would_make_anew_is_not_published(clone, publishing):
     with edited(clone, "params.yaml", {"min_rows: 50": "min_rows: 51"}):
         refused = publishing("publish", check=False)
     assert refused.returncode == 1
-    assert "not as dvc.lock says: check, drift-simulate; run `dvc repro` first" in refused.stderr
+    assert "not as dvc.lock says: check (params.yaml), drift-simulate (params.yaml); run `dvc repro`" in refused.stderr
 
 
 def test_an_altered_model_is_not_published(clone, publishing):
@@ -398,7 +399,7 @@ def test_an_altered_model_is_not_published(clone, publishing):
     finally:
         clone.run("dvc", "checkout", "--quiet", "--force")
     assert refused.returncode == 1
-    assert "models/classifier.onnx is not the file that dvc.lock names" in refused.stderr
+    assert "train (models/classifier.onnx)" in refused.stderr
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):

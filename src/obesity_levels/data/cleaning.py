@@ -1,7 +1,5 @@
 """Raw rows to clean rows, with an account of every cell and every row that changed. Nothing is invented."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

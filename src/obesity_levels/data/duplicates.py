@@ -1,7 +1,5 @@
 """Duplicates: the same row twice, damaged independently. They become one row, and each fills the gaps of the other."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd

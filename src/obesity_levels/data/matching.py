@@ -1,7 +1,5 @@
 """Pairs of rows that agree on every cell that both have: the evidence for duplicates and for the groups of splits."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd

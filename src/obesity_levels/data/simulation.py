@@ -1,7 +1,5 @@
 """Simulation: raw rows of people who do not exist, drawn from a population.yaml, damaged as real files are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The source of survey rows: a CSV file, read as it is, with every cell as text and the line number of every row."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

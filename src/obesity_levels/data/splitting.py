@@ -1,7 +1,5 @@
 """Three splits: rows that may be the same person are in the same split, and every level has its share in each."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd

@@ -1,7 +1,5 @@
 """A batch of rows for drift detection: every answer as a number, including numbers off their scale."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self

@@ -1,7 +1,5 @@
 """How often the drift alarm is wrong and how often it is right, measured on simulated batches."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

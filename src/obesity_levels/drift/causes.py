@@ -1,7 +1,5 @@
 """Likely causes of drift, and what to do about them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection
 from typing import Literal

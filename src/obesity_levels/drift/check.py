@@ -1,7 +1,5 @@
 """Checks a batch of rows, or simulated drift, against a model's reference, and writes the report."""
 
-from __future__ import annotations
-
 import os
 from datetime import UTC, datetime
 from pathlib import Path

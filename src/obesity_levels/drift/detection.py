@@ -4,8 +4,6 @@ p-values come from scipy, or from a permutation test where counts are sparse. Th
 batches at once, because calibration tests thousands; tests/obesity_levels/drift compares them with those of scipy.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import NamedTuple

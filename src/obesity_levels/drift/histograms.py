@@ -3,8 +3,6 @@
 numpy and msgspec only, because the service imports it: it counts what it predicts, and keeps nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """Figures about drift as PNG files. The same table gives the same bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from pathlib import Path
 

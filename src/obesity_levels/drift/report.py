@@ -1,7 +1,5 @@
 """The drift report: verdict, severity, causes, and what to do. As JSON: docs/drift_report.schema.json."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec

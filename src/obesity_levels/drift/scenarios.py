@@ -1,10 +1,8 @@
 """Drift on purpose: batches changed the way populations, forms and instruments change."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +22,7 @@ class Moments(NamedTuple):
     sd: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, reference: Batch) -> Moments:
+    def of(cls, reference: Batch) -> Self:
         """Those of `reference`; 0 and 0 for a number that none of its rows has."""
         numbers = reference.on_scale()
         columns = [column[~np.isnan(column)] for column in numbers.T]

@@ -1,7 +1,5 @@
 """Batches of rows with the model's predictions, and a calibrated confidence to estimate accuracy without labels."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The reference of drift detection: histograms of the training rows, with thresholds that know the size of a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import msgspec

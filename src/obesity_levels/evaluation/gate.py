@@ -1,7 +1,5 @@
 """Whether a model is good enough: the conditions of params.yaml against what was measured."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

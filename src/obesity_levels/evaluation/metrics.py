@@ -1,7 +1,5 @@
 """Metrics of a set of rows: headline, by level, by slice, baselines, intervals. They go to `metrics/evaluate.json`."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 After Mitchell et al., "Model Cards for Model Reporting" (2019). Deterministic, so that a review shows what changed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures as PNG files, from the tables that `dvc plots` shows. The same table gives the same bytes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import matplotlib as mpl

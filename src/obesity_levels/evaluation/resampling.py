@@ -1,7 +1,5 @@
 """Cross-validation, learning curve and permutation importance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Part of `make verify`, after `dvc repro --force`. On the same platform every bit
 digits of floats may differ, and with them every hash of a file that contains them.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

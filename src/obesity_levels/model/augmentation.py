@@ -1,7 +1,5 @@
 """Augmentation: training rows are joined by copies of themselves in which cells are masked at random."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import numpy as np

@@ -3,8 +3,6 @@
 numpy, msgspec and ONNX Runtime only, because the service imports it.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

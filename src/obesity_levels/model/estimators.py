@@ -1,7 +1,5 @@
 """The estimators of scikit-learn that `train.model` names, and their hyperparameters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

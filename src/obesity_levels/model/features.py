@@ -3,8 +3,6 @@
 numpy only, because the service imports it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,7 +49,7 @@ def encode_rows(rows: Iterable[Sequence[float | str | None]]) -> Answers:
     return answers
 
 
-def encode_table(table: pd.DataFrame) -> Answers:
+def encode_table(table: "pd.DataFrame") -> Answers:
     """Encode a table of clean rows: the same as `encode_rows`, by column. Raises KeyError for an unknown category."""
     answers = np.column_stack([table[name].map(CODES[name]) if name in CODES else table[name] for name in ANSWERS])
     unknown = np.isnan(answers) & table[list(ANSWERS)].notna().to_numpy()

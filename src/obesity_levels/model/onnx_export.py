@@ -1,7 +1,5 @@
 """Export of a fitted classifier to ONNX. The same estimator gives the same bytes."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The search for hyperparameters: grouped, stratified cross-validation within the training split."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import joblib

@@ -3,49 +3,37 @@
 No stage uses it. MLFLOW_TRACKING_URI names a server; without it, mlflow.db in the current folder is the registry.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import mlflow
 import msgspec
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 
+from obesity_levels import paths
 from obesity_levels.drift.batch import Batch
 from obesity_levels.errors import ArtifactError, RegistryError
 from obesity_levels.evaluation.gate import Gate
 from obesity_levels.evaluation.metrics import label_metrics
 from obesity_levels.io import Rows, read_split
 from obesity_levels.model.classifier import Manifest, load_classifier, most_probable
-from obesity_levels.paths import FEATURES, GATE_METRICS, MODELS
-from obesity_levels.registry.mlflow_run import NAME, SERVED, log_run
+from obesity_levels.registry import CHALLENGER, CHAMPION, NAME
+from obesity_levels.registry.mlflow_run import SERVED, log_run
 from obesity_levels.registry.pipeline_run import DIGEST, SHA256, PipelineRun, md5, workspace_run
 from obesity_levels.versioning import git
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
-
-CHALLENGER, CHAMPION = "challenger", "champion"
 LOCAL_REGISTRY = "sqlite:///mlflow.db"
 CHOSEN_BY = "f1_weighted"
 """The metric, on validation rows, by which a challenger has to beat the champion."""
-
-# How long MLflow waits for a server, and how often it retries; its own defaults take minutes.
-_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    # It would print a password that is part of the server's address.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 
 
 def publish(run: PipelineRun, *, challenger: bool = True) -> tuple[str, bool]:
@@ -81,10 +69,10 @@ def promote() -> str:
     run = workspace_run()
     name = run.manifest.version
     _check_committed()
-    gate = msgspec.json.decode(GATE_METRICS.read_bytes(), type=Gate)
+    gate = msgspec.json.decode(paths.GATE_METRICS.read_bytes(), type=Gate)
     if not gate.passed:
         failing = "; ".join(f"{key}: {condition}" for key, condition in gate.conditions.items() if not condition.holds)
-        raise RegistryError(f"{name} does not pass the gate ({GATE_METRICS}): {failing}")
+        raise RegistryError(f"{name} does not pass the gate ({paths.GATE_METRICS}): {failing}")
     with _registry() as client:
         version = _registered(client, run.digest)
         if version is None:
@@ -92,13 +80,13 @@ def promote() -> str:
         champion = _by_alias(client, CHAMPION)
         if champion is not None and champion.version == version.version:
             return f"version {version.version} ({name}) is the champion already"
-        rows = read_split(FEATURES, "validation")
-        score = _score(MODELS, rows)
+        rows = read_split(paths.FEATURES, "validation")
+        score = _score(paths.MODELS, rows)
         beaten = "" if champion is None else _compare(champion, run.manifest, score, rows)
         tags = {
             "promoted_from": run.tags["git.revision"],
             f"validation.{CHOSEN_BY}": f"{score:.6f}",
-            "validation.md5": md5(FEATURES / "validation.parquet"),
+            "validation.md5": md5(paths.FEATURES / "validation.parquet"),
         }
         for key, value in tags.items():
             client.set_model_version_tag(NAME, version.version, key, value)
@@ -140,20 +128,12 @@ def registered_model(alias: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _registry() -> Iterator[MlflowClient]:
+def _registry() -> Iterator[mlflow.MlflowClient]:
     """A client of the registry, whose errors become RegistryError."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    import mlflow
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
     uri = os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_REGISTRY
     try:
         mlflow.set_tracking_uri(uri)
-        yield MlflowClient()
+        yield mlflow.MlflowClient()
     # ImportError: a database whose driver is not installed.
     except (MlflowException, SQLAlchemyError, RequestException, ImportError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -171,9 +151,7 @@ def _without_secrets(message: str, uri: str) -> str:
     return message
 
 
-def _create_registered_model(client: MlflowClient) -> None:
-    from mlflow.exceptions import MlflowException
-
+def _create_registered_model(client: mlflow.MlflowClient) -> None:
     try:
         client.create_registered_model(NAME)
     except MlflowException as error:
@@ -181,18 +159,18 @@ def _create_registered_model(client: MlflowClient) -> None:
             raise
 
 
-def _registered(client: MlflowClient, digest: str) -> ModelVersion | None:
+def _registered(client: mlflow.MlflowClient, digest: str) -> ModelVersion | None:
     found = client.search_model_versions(f"name = '{NAME}' and tag.{DIGEST} = '{digest}'")
     return client.get_model_version(NAME, found[0].version) if found else None
 
 
-def _by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
+def _by_alias(client: mlflow.MlflowClient, alias: str) -> ModelVersion | None:
     found = client.search_registered_models(f"name = '{NAME}'")
     version = found[0].aliases.get(alias) if found else None
     return None if version is None else client.get_model_version(NAME, version)
 
 
-def _delete_incomplete_runs(client: MlflowClient, digest: str) -> None:
+def _delete_incomplete_runs(client: mlflow.MlflowClient, digest: str) -> None:
     """Delete what an interrupted attempt left. Of two attempts at the same time, the later one remains."""
     experiment = client.get_experiment_by_name(NAME)
     if experiment is None:
@@ -209,8 +187,6 @@ def _delete_incomplete_runs(client: MlflowClient, digest: str) -> None:
 
 @contextmanager
 def _downloaded(version: ModelVersion) -> Iterator[Path]:
-    from mlflow.artifacts import download_artifacts
-
     with tempfile.TemporaryDirectory() as scratch:
         uri = f"models:/{NAME}/{version.version}"
         yield Path(download_artifacts(artifact_uri=uri, dst_path=scratch)) / "artifacts" / NAME

@@ -1,41 +1,32 @@
 """A pipeline run as a run of MLflow: params, metrics, plots, the model card, and the model as a pyfunc."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.types.schema import ColSpec, Schema, TensorSpec
+
+from obesity_levels import paths
 from obesity_levels.io import leaves, read_json
 from obesity_levels.params import read_yaml
-from obesity_levels.paths import (
-    CLASSIFIER,
-    DRIFT_REFERENCE,
-    DVC_LOCK,
-    EVALUATE_METRICS,
-    MANIFEST,
-    METRICS,
-    MODEL_CARD,
-    MODELS,
-    PARAMS_YAML,
-    PLOTS,
-)
+from obesity_levels.registry import NAME
 from obesity_levels.registry.pipeline_run import PipelineRun
 from obesity_levels.schema import ANSWERS, LEVELS, QUESTIONS, SCALES
 
-if TYPE_CHECKING:
-    from mlflow.models import ModelSignature
-    from mlflow.models.model import ModelInfo
-
-NAME = "obesity-levels"
-"""The name of the registered model, and of the MLflow experiment of its runs."""
-SERVED = (CLASSIFIER, MANIFEST, DRIFT_REFERENCE, EVALUATE_METRICS.name)
+_FILES = (
+    *(paths.MODELS / name for name in (paths.CLASSIFIER, paths.MANIFEST, paths.DRIFT_REFERENCE)),
+    paths.EVALUATE_METRICS,
+)
+SERVED = tuple(path.name for path in _FILES)
 """The files that are served: the content of a folder that MODEL_DIR names."""
 
-_REPORTED = (METRICS, PLOTS, PARAMS_YAML, DVC_LOCK)
+_REPORTED = (paths.METRICS, paths.PLOTS, paths.PARAMS_YAML, paths.DVC_LOCK)
 # What the pyfunc needs of this package and of others: nothing that trains.
 _MODULES = ("__init__", "errors", "paths", "schema", "model/__init__", "model/features", "model/classifier")
 _REQUIREMENTS = ("mlflow", "msgspec", "numpy", "onnxruntime", "pandas")
@@ -44,8 +35,6 @@ _LONGEST_DESCRIPTION = 7500
 
 def log_run(run: PipelineRun) -> tuple[str, ModelInfo]:
     """Log a pipeline run as a new run of MLflow; return its id and its model."""
-    import mlflow
-
     mlflow.set_experiment(NAME)
     name = run.tags.get("dvc.experiment", run.manifest.version)
     # Otherwise MLflow logs the path of this file, the checked-out commit, and git's remote with any token in it.
@@ -55,23 +44,18 @@ def log_run(run: PipelineRun) -> tuple[str, ModelInfo]:
         "mlflow.source.git.repoURL": "",
     }
     with mlflow.start_run(run_name=name, tags=run.tags | source) as mlflow_run:
-        params = leaves(read_yaml(run.folder / PARAMS_YAML), into_lists=False)
+        params = leaves(read_yaml(run.folder / paths.PARAMS_YAML), into_lists=False)
         mlflow.log_params({key: json.dumps(value) for key, value in params})
-        mlflow.log_metrics(
-            {
-                f"{path.stem}.{key}": float(value)
-                for path in sorted((run.folder / METRICS).glob("*.json"))
-                for key, value in leaves(read_json(path))
-                if isinstance(value, int | float)
-            }
-        )
+        for path in sorted((run.folder / paths.METRICS).glob("*.json")):
+            metrics = leaves(read_json(path), f"{path.stem}.")
+            mlflow.log_metrics({key: float(value) for key, value in metrics if isinstance(value, int | float)})
         for reported in _REPORTED:
             path = run.folder / reported
             if path.is_dir():
                 mlflow.log_artifacts(str(path), str(reported))
             else:
                 mlflow.log_artifact(str(path))
-        card = (run.folder / MODEL_CARD).read_text(encoding="utf-8")
+        card = (run.folder / paths.MODEL_CARD).read_text(encoding="utf-8")
         mlflow.set_tag("mlflow.note.content", _description(card))
         return mlflow_run.info.run_id, _log_model(run)
 
@@ -81,20 +65,17 @@ def _description(card: str) -> str:
     if len(card) <= _LONGEST_DESCRIPTION:
         return card
     whole, _, _ = card[:_LONGEST_DESCRIPTION].rpartition("\n## ")
-    return f"{whole}\n\nThe rest of the card is among the artifacts: {MODEL_CARD}.\n"
+    return f"{whole}\n\nThe rest of the card is among the artifacts: {paths.MODEL_CARD}.\n"
 
 
 def _log_model(run: PipelineRun) -> ModelInfo:
-    import mlflow
-    import pandas as pd
-
     package = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory() as scratch:
         files, code = Path(scratch) / NAME, Path(scratch) / package.name
         files.mkdir()
         (code / "model").mkdir(parents=True)
-        for name in SERVED:
-            shutil.copy(run.folder / (METRICS if name == EVALUATE_METRICS.name else MODELS) / name, files)
+        for path in _FILES:
+            shutil.copy(run.folder / path, files)
         for module in _MODULES:
             shutil.copy(package / f"{module}.py", code / f"{module}.py")
         return mlflow.pyfunc.log_model(
@@ -109,9 +90,6 @@ def _log_model(run: PipelineRun) -> ModelInfo:
 
 
 def _signature() -> ModelSignature:
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema, TensorSpec
-
     # Every column is required, as in a request to the service; each cell may be null.
     answers: list[ColSpec | TensorSpec] = [ColSpec("double" if name in SCALES else "string", name) for name in ANSWERS]
     return ModelSignature(

@@ -1,6 +1,4 @@
-"""What one run of the pipeline made, in the workspace or as an experiment of DVC, checked to be whole and unaltered."""
-
-from __future__ import annotations
+"""What one run of the pipeline made, in the workspace or as an experiment of DVC, checked against its dvc.lock."""
 
 import hashlib
 import json
@@ -9,44 +7,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from obesity_levels.drift.histograms import load_reference
-from obesity_levels.errors import ArtifactError, ObesityLevelsError, RegistryError
-from obesity_levels.io import leaves
-from obesity_levels.model.classifier import Manifest, load_classifier
-from obesity_levels.params import load_yaml
-from obesity_levels.paths import DRIFT_METRICS, DRIFT_REFERENCE, DVC_LOCK, EVALUATE_METRICS, GATE_METRICS, MODELS
+from obesity_levels import paths
+from obesity_levels.errors import ArtifactError, RegistryError
+from obesity_levels.model.classifier import Manifest, load_manifest
+from obesity_levels.params import read_yaml
 from obesity_levels.versioning import dvc, git
 
 SHA256, DIGEST = "sha256", "digest"
 """Tags of runs and versions: the sha256 of the classifier, and the digest of everything that the run made."""
 
 # Folders that a pipeline run writes; their digest identifies it.
-_WRITTEN = ("models", "metrics", "plots")
-# Each of these names the model that it measured.
-_OF_A_MODEL = (EVALUATE_METRICS, GATE_METRICS, DRIFT_METRICS)
-
-
-class LockedFile(msgspec.Struct):
-    """An output in dvc.lock; without an md5 it was never made."""
-
-    path: str
-    md5: str = ""
-
-
-class LockedStage(msgspec.Struct):
-    """A stage in dvc.lock."""
-
-    outs: list[LockedFile] = []
-
-
-class Lock(msgspec.Struct):
-    """The part of dvc.lock that is read here."""
-
-    stages: dict[str, LockedStage]
+_WRITTEN = ("models/", "metrics/", "plots/")
 
 
 class Experiment(NamedTuple):
@@ -66,22 +39,19 @@ class PipelineRun(NamedTuple):
 
 
 def workspace_run() -> PipelineRun:
-    """What the last `dvc repro` left in this folder.
-
-    Raises ArtifactError where its files are not of one run, or where `dvc repro` would have something to do.
-    """
-    run = _load_run(Path(), {"git.dirty": str(bool(git("status", "--porcelain"))).lower(), **_revision("HEAD")})
-    stages = json.loads(dvc("status", "--json"))
-    if stages:
-        raise ArtifactError(f"not as dvc.lock says: {', '.join(sorted(stages))}; run `dvc repro` first")
-    return run
+    """What the last `dvc repro` left in this folder. Raises ArtifactError if `dvc repro` would have something to do."""
+    changed = [f"{stage} ({what})" for stage, what, _ in _changes(Path())]
+    if changed:
+        raise ArtifactError(f"not as dvc.lock says: {', '.join(changed)}; run `dvc repro` first")
+    return _load_run(Path(), {"git.dirty": str(bool(git("status", "--porcelain"))).lower(), **_revision("HEAD")})
 
 
 @contextmanager
 def experiment_run(experiment: Experiment) -> Iterator[PipelineRun]:
     """What an experiment made: a clone with its files from git and from DVC's cache, which is removed afterwards.
 
-    Raises ArtifactError if the cache lacks its files, or where they are not of one run.
+    Raises ArtifactError if the cache lacks files, or if stages were not run with its params and code: one that was run
+    up to a stage stops there, and the files of later stages are still those of its baseline.
     """
     name, revision = experiment
     with tempfile.TemporaryDirectory() as scratch:
@@ -90,12 +60,17 @@ def experiment_run(experiment: Experiment) -> Iterator[PipelineRun]:
         git("-C", scratch, "checkout", "--quiet", "--detach", revision)
         dvc("cache", "dir", "--quiet", "--local", dvc("cache", "dir").strip(), folder=folder)
         dvc("checkout", "--quiet", "--allow-missing", folder=folder)
-        try:
-            run = _load_run(folder, {"dvc.experiment": name, "git.dirty": "false", **_revision(revision)})
-            _check_complete(folder)
-        except ObesityLevelsError as error:
-            raise ArtifactError(f"experiment {name}: {error}".replace(f"{folder}/", "")) from error
-        yield run
+        # The source, and rows that the cache no longer holds, may be missing; what was made of them may not.
+        changed = [
+            f"{stage} ({what} {how})"
+            for stage, what, how in _changes(folder)
+            if how != "deleted" or what.startswith(_WRITTEN)
+        ]
+        if changed:
+            raise ArtifactError(
+                f"experiment {name} is not complete (`dvc pull`, or run it to its end): {', '.join(changed)}"
+            )
+        yield _load_run(folder, {"dvc.experiment": name, "git.dirty": "false", **_revision(revision)})
 
 
 def experiments(*options: str) -> list[Experiment]:
@@ -123,47 +98,26 @@ def md5(path: Path) -> str:
 
 
 def _load_run(folder: Path, tags: dict[str, str]) -> PipelineRun:
-    outs = [out for stage in load_yaml(folder / DVC_LOCK, Lock).stages.values() for out in stage.outs]
-    written = sorted((out.path, out.md5) for out in outs if Path(out.path).parts[0] in _WRITTEN)
-    for name, locked in written:
-        path = folder / name
-        if not path.is_file():
-            raise ArtifactError(f"{path} is missing, also in DVC's cache: run `dvc repro`, or `dvc pull`")
-        if md5(path) != locked:
-            raise ArtifactError(f"{path} is not the file that dvc.lock names: it was edited or replaced")
-    manifest = load_classifier(folder / MODELS).manifest
-    load_reference(folder / MODELS / DRIFT_REFERENCE)
-    for metrics in _OF_A_MODEL:
-        _check_model_version(folder / metrics, manifest)
-    digest = hashlib.sha256(json.dumps(written).encode()).hexdigest()
+    stages = read_yaml(folder / paths.DVC_LOCK)["stages"].values()
+    locked = sorted((out["path"], out["md5"]) for stage in stages for out in stage.get("outs", []))
+    digest = hashlib.sha256(json.dumps([out for out in locked if out[0].startswith(_WRITTEN)]).encode()).hexdigest()
+    manifest = load_manifest(folder / paths.MODELS / paths.MANIFEST)
     described = {
         SHA256: manifest.sha256,
         DIGEST: digest,
         "data.simulated": str(manifest.data.simulated).lower(),
         "data.md5": manifest.data.md5,
+        **{f"dvc.md5.{name}": value for name, value in locked},
     }
-    return PipelineRun(folder, manifest, described | tags | {f"dvc.md5.{out.path}": out.md5 for out in outs}, digest)
+    return PipelineRun(folder, manifest, described | tags, digest)
 
 
-def _check_model_version(path: Path, manifest: Manifest) -> None:
-    try:
-        version = json.loads(path.read_bytes())["model_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is missing, or not what the pipeline writes: run `dvc repro`") from error
-    if version != manifest.version:
-        raise ArtifactError(f"{path} measured {version}, and {MODELS} holds {manifest.version}: run `dvc repro`")
-
-
-def _check_complete(folder: Path) -> None:
-    """Raise ArtifactError where the params or the code in `folder` are not those that its dvc.lock was made from.
-
-    An experiment that was run up to a stage stops there; the later stages are still those of its baseline.
-    """
-    status: dict[str, Any] = json.loads(dvc("status", "--json", folder=folder))
-    # "deleted" are files that are not in git: the source, and outs that the cache no longer holds.
-    changed = [stage for stage, found in status.items() if any(value != "deleted" for _, value in leaves(found))]
-    if changed:
-        raise ArtifactError(f"not run to its end: params or code of these stages changed: {', '.join(sorted(changed))}")
+def _changes(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """What differs from dvc.lock: the stage, the file, and how (modified, deleted, …)."""
+    for stage, entries in json.loads(dvc("status", "--json", folder=folder)).items():
+        for entry in entries:
+            for changed in entry.values() if isinstance(entry, dict) else [{entry: ""}]:
+                yield from ((stage, what, how if isinstance(how, str) else "modified") for what, how in changed.items())
 
 
 def _revision(name: str) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """The model as MLflow loads it: a script that MLflow runs, so nothing is pickled. `mlflow_run` logs it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Retraining: an experiment of DVC on new rows alone, and whether its model passes the gate."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 import subprocess
