@@ -158,7 +158,7 @@ def test_a_model_that_fails_the_gate_is_refused_with_each_condition_and_by_how_m
         measured = json.loads((clone.path / "metrics/gate.json").read_text())["conditions"]["accuracy"]["measured"]
     assert refused.returncode == 1
     assert "does not pass the gate" in refused.stderr
-    assert f"accuracy: {measured:.4g}, at least 1 is asked, missed by {1 - measured:.4g}" in refused.stderr
+    assert f"accuracy: {measured:.4g}, at least 1 is required, missed by {1 - measured:.4g}" in refused.stderr
 
 
 def test_promoting_from_a_workspace_that_is_not_committed_is_refused(clone, publishing):

@@ -1,4 +1,4 @@
-"""Whether a model is good enough: the conditions of params.yaml against what was measured."""
+"""The gate: whether a model meets the conditions of params.yaml for becoming champion."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from obesity_levels.params import GateParams
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A limit, what was measured (None: nothing was, and the condition does not hold), and whether it holds."""
+    """A limit, the measured value (None: not measured, and the condition does not hold), and whether it holds."""
 
     measured: float | None
     holds: bool
@@ -17,28 +17,23 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
     interval: tuple[float, float] | None = None
 
     @property
-    def missed_by(self) -> float | None:
-        """How far over or under its limit it is; None where it holds, or where nothing was measured."""
-        limit = self.at_least if self.at_least is not None else self.at_most
-        return None if self.holds or self.measured is None or limit is None else abs(self.measured - limit)
-
-    @property
-    def allowance(self) -> str:
-        """Why it holds all the same where what was measured is over its limit; else nothing."""
-        if self.holds and self.measured is not None and self.at_most is not None and self.measured > self.at_most:
-            return ", which its 95 % interval reaches"
-        return ""
+    def requirement(self) -> str:
+        """The limit in words, and why the condition holds although the measured value is over it."""
+        if self.at_most is None:
+            return f"at least {self.at_least:g}"
+        tolerated = self.holds and self.measured is not None and self.measured > self.at_most
+        return f"at most {self.at_most:g}" + (", which its 95 % interval reaches" if tolerated else "")
 
     def __str__(self) -> str:
-        limit = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
         if self.measured is None:
-            return f"{limit} is asked, and it was not measured"
-        missed = "" if self.missed_by is None else f", missed by {self.missed_by:.4g}"
-        return f"{self.measured:.4g}, {limit} is asked{missed}{self.allowance}"
+            return f"{self.requirement} is required, and it was not measured"
+        limit = self.at_least if self.at_most is None else self.at_most
+        missed = "" if self.holds or limit is None else f", missed by {abs(self.measured - limit):.4g}"
+        return f"{self.measured:.4g}, {self.requirement} is required{missed}"
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """Of which model, whether every condition holds, and each of them."""
+    """The model, whether every condition holds, and each condition."""
 
     model_version: str
     passed: bool
@@ -46,7 +41,7 @@ class Gate(msgspec.Struct, frozen=True):
 
 
 def check_gate(evaluation: dict[str, Any], drift: dict[str, Any], params: GateParams) -> Gate:
-    """The contents of metrics/evaluate.json (its validation rows) and metrics/drift.json against `params`."""
+    """Compare the contents of metrics/evaluate.json (its validation rows) and metrics/drift.json with `params`."""
     validation = evaluation["validation"]
     recalls = [level["recall"] for level in validation["per_level"].values() if level["recall"] is not None]
     found = {name: validation[name] for name in ("accuracy", "f1_weighted", "expected_calibration_error")}
@@ -64,7 +59,7 @@ def check_gate(evaluation: dict[str, Any], drift: dict[str, Any], params: GatePa
 
 
 def _false_alarms(drift: dict[str, Any], limit: float) -> Condition:
-    """The highest rate of any kind and size of batch: it holds while its 95 % interval reaches down to `limit`."""
+    """The highest rate of any kind and size of batch. It holds if its 95 % interval reaches down to `limit`."""
     measured = [
         (rate["rate"], tuple(rate["interval"]))
         for kind, rates in drift["calibration"].items()

@@ -49,7 +49,6 @@ def test_the_worst_level_is_the_one_with_the_lowest_recall(evaluation, drift):
     evaluation["validation"]["per_level"]["Normal_Weight"]["recall"] = 0.123
     condition = check_gate(evaluation, drift, LOOSE).conditions["worst_level_recall"]
     assert (condition.measured, condition.holds) == (0.123, False)
-    assert condition.missed_by == pytest.approx(0.377)
     assert "missed by 0.377" in str(condition)
 
 
