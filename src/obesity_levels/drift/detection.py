@@ -109,14 +109,10 @@ class Detector:
         """Test all `batches`."""
         return self.judge(batches, self.compare(batches))
 
-    def count(self, batches: Scored) -> Counts:
-        """The number of rows of each batch by cell, shape (batches, total)."""
-        return np.stack([self.cells.count(*rows) for rows in zip(batches.matrix, batches.levels, strict=True)])
-
     def compare(self, batches: Scored) -> Columns:
         """Test the columns, without labels."""
         amount, rows = batches.levels.shape
-        counts = self.count(batches)
+        counts = self.cells.count(batches.matrix, batches.levels)
         shape = (amount, len(self.reference.columns))
         found = Columns(
             ks=np.full(shape, np.nan),

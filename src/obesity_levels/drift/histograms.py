@@ -1,8 +1,9 @@
-"""Counts of what the model sees: their reference, how far two of them are apart, and a verdict from counts alone.
+"""Histograms of what the model sees: the reference, the distance of two histograms, and a verdict from counts alone.
 
 numpy and msgspec only, because the service imports it: it counts what it predicts, and keeps nothing else.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,13 +18,10 @@ from obesity_levels.model.features import MISSING, Matrix
 
 FORMAT = 1
 LEVEL = "predicted_level"
-"""Name of the column of predicted levels, which comes after the model's own columns."""
+"""Name of the column of predicted levels, which follows the columns of the model."""
 
 # Between MISSING and every scale.
-_BELOW_ALL = MISSING / 2
-# Edges lie on the numbers whose float32 has no bits below these: what is over an edge can be told from its upper half
-# (which is a bfloat16), so a table of 65,536 entries has the cell of every number. 7 bits of fraction: steps under 1 %.
-_LOWER_BITS = 16
+_ABOVE_MISSING = MISSING / 2
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -47,12 +45,12 @@ class FalseAlarmRate(msgspec.Struct, frozen=True):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """The reference histogram of a column, and the thresholds that go with it.
+    """The reference histogram of a column, with its thresholds.
 
-    A number's cell i holds `edges[i - 1] <= x < edges[i]`, the first and the last are open; a category's cell i is
-    `categories[i]`. `counts` are of the reference rows, by cell; rows where the column is missing are apart. The last
-    two are thresholds for batches of each size of the reference: what a batch without drift exceeds with a chance of
-    alpha divided by the number of such tests; about that for the first, simulated, at most that for the other.
+    Cell i of a number holds `edges[i - 1] <= x < edges[i]`, the first and the last cell are open; cell i of a category
+    holds `categories[i]`. `counts` are the reference rows by cell, without the `missing` ones. The thresholds are for
+    batches of each size in `Reference.sizes`: a batch without drift exceeds one with a probability of alpha divided by
+    the number of such tests (about that for the PSI, which is simulated; at most that for missing rows).
     """
 
     name: str
@@ -64,20 +62,25 @@ class Column(msgspec.Struct, frozen=True):
     missing_critical: list[float]
 
     @property
+    def cells(self) -> int:
+        """The number of cells, without that of missing rows."""
+        return len(self.categories or ()) if self.edges is None else len(self.edges) + 1
+
+    @property
     def labels(self) -> list[str]:
-        """What each cell holds, in words."""
+        """The content of each cell, in words."""
         if self.edges is None:
             return self.categories or []
         return [f"< {self.edges[0]:.4g}", *(f">= {edge:.4g}" for edge in self.edges)]
 
     @property
     def missing_share(self) -> float:
-        """Of the reference rows, the share in which this column is missing."""
+        """The share of the reference rows in which this column is missing."""
         return self.missing / (self.missing + sum(self.counts))
 
 
 class Thresholds(msgspec.Struct, frozen=True):
-    """What a verdict from counts needs of params.yaml."""
+    """The params that a verdict from counts needs."""
 
     min_rows: int
     psi: float
@@ -85,10 +88,10 @@ class Thresholds(msgspec.Struct, frozen=True):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """How accuracy is estimated without labels, and how far off that was on simulated drift.
+    """How accuracy is estimated without labels, and the errors of these estimates on simulated drift.
 
-    P(correct) = expit(intercept + slope * logit(confidence)). Errors are those of the estimated accuracy of all
-    validation and test rows, over all scenarios at all their intensities; over 0 they are too hopeful.
+    P(correct) = expit(intercept + slope * logit(confidence)). The errors are those of the estimated accuracy of all
+    validation and test rows, over all scenarios and intensities; a positive error is too optimistic.
     """
 
     intercept: float
@@ -99,11 +102,11 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """`drift_reference.json`: of which model, its columns, and how often the alarm is wrong.
+    """`drift_reference.json`: its model, its columns, and how often the alarm is wrong.
 
-    `sizes` are those of `Column.psi_critical`. `params` is the section of params.yaml that it was calibrated with.
-    `false_alarm_rate` is by kind of batch (labelled, unlabelled, counts alone) and by its size. `format` rises when
-    readers of the old cannot read the new.
+    `sizes` are the batch sizes of the thresholds of the columns. `params` is the section of params.yaml that it was
+    calibrated with. `false_alarm_rate` is by kind of batch (labelled, unlabelled, counts alone) and by size. `format`
+    rises when older code cannot read a newer reference.
     """
 
     format: int
@@ -116,14 +119,14 @@ class Reference(msgspec.Struct, frozen=True):
     estimate: Estimate | None
 
     def false_alarms(self, kind: str, rows: int) -> FalseAlarmRate | None:
-        """The rate that was measured for the largest size of batch up to `rows`."""
+        """The rate for the largest measured size of batch up to `rows`."""
         measured = self.false_alarm_rate.get(kind, {})
         size = max((int(size) for size in measured if int(size) <= rows), default=None)
         return None if size is None else FalseAlarmRate(size, measured[str(size)].rate, measured[str(size)].interval)
 
 
 class ColumnJudgement(msgspec.Struct, frozen=True):
-    """A column of a window of rows against its reference; `psi` is None where every row lacks it."""
+    """A column of a window of rows compared with its reference; `psi` is None where it is missing in every row."""
 
     name: str
     psi: float | None
@@ -134,7 +137,7 @@ class ColumnJudgement(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """The verdict over a window of rows, and its columns."""
+    """The verdict on a window of rows, and its columns."""
 
     verdict: Verdict
     rows: int
@@ -142,93 +145,70 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def load_reference(path: Path) -> Reference:
-    """Read and check a drift reference. Raises ArtifactError that names the file and what to do."""
+    """Read and check a drift reference. Raises ArtifactError, which names the file and says what to do."""
     try:
         reference = msgspec.json.decode(path.read_bytes(), type=Reference)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}): run `dvc repro`, or `dvc pull`") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path} is not a drift reference of this project ({error}); rebuild it") from error
-    fits = (
-        reference.format == FORMAT
-        and reference.sizes
-        and reference.sizes == sorted({size for size in reference.sizes if size > 0})
-        and reference.columns[-1:]
-        and all(map(_sound, reference.columns))
+    sizes = reference.sizes
+    rising = bool(sizes) and sizes[0] > 0 and sizes == sorted(set(sizes))
+    complete = all(
+        len(column.counts) == column.cells > 0
+        and sum(column.counts) > 0
+        and (column.edges or []) == sorted(set(column.edges or []))
+        and len(column.psi_critical) == len(column.missing_critical) == len(sizes)
+        for column in reference.columns
     )
-    if not fits or any(len(column.psi_critical) != len(reference.sizes) for column in reference.columns):
-        raise ArtifactError(f"{path} is not what this version of the code reads; rebuild it (dvc repro)")
+    if reference.format != FORMAT or not (rising and complete and reference.columns):
+        raise ArtifactError(f"{path} is not one that this version of the code reads; rebuild it (dvc repro)")
     return reference
 
 
-def _sound(column: Column) -> bool:
-    cells = len(column.edges) + 1 if column.edges is not None else len(column.categories or ())
-    edges = column.edges or []
-    with np.errstate(over="ignore"):
-        as_made = edges == sorted({float(edge) for edge in on_grid(edges)}) and all(edge >= 0 for edge in edges)
-    return as_made and len(column.counts) == cells > 0 and sum(column.counts) > 0 and len(column.missing_critical) > 0
+def quantile_edges(values: npt.NDArray[np.float32], bins: int) -> list[float]:
+    """Edges of at most `bins` cells with about the same number of `values`, none of which is missing.
 
-
-def quantile_edges(values: npt.NDArray[np.floating], bins: int) -> list[float]:
-    """Edges of at most `bins` cells that hold about equally many of `values`, which are >= 0 (none is missing).
-
-    Fewer where values repeat. Each edge is a quantile, rounded down to the grid of `on_grid`. A column of values that
-    are one on that grid has three cells: below it, it, and above.
+    There are fewer cells where values repeat. Each edge is one of the values. A constant column has three cells: below
+    the value, the value, and above it.
     """
-    values = on_grid(values)
     low = values.min()
     if low == values.max():
-        return [float(low), float(_next_on_grid(low))]
-    inner = np.quantile(values, np.arange(1, bins) / bins, method="lower")
-    edges = inner[inner > low] if (inner > low).any() else values[values > low].min(keepdims=True)
-    return np.unique(edges.astype(float)).tolist()
-
-
-def on_grid(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """The largest numbers up to `values`, which are >= 0, that a float32 can write in its upper half."""
-    return (_upper_halves(np.asarray(values, np.float32)) << _LOWER_BITS).view(np.float32)
-
-
-def _next_on_grid(value: np.float32) -> np.float32:
-    return ((_upper_halves(np.atleast_1d(value)) + 1) << _LOWER_BITS).view(np.float32)[0]
-
-
-def _upper_halves(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    return np.right_shift(values.view(np.uint32), np.uint32(_LOWER_BITS))
+        return [float(low), float(np.nextafter(low, np.float32(np.inf)))]
+    quantiles = np.quantile(values, np.arange(1, bins) / bins, method="lower")
+    edges = quantiles[quantiles > low] if (quantiles > low).any() else values[values > low].min(keepdims=True)
+    return np.unique(edges).tolist()
 
 
 class Cells:
-    """Where all cells lie in one flat array of counts: column by column, in each that of missing rows first."""
+    """The cells of all columns in one flat array of counts: column after column, the missing rows of each first."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        sizes = [len(column.counts) + 1 for column in columns]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        self.starts = np.concatenate([[0], np.cumsum([column.cells + 1 for column in columns])]).tolist()
         self.total: int = self.starts[-1]
-        # Below its first edge lies what is missing. A category's code is its place: 1 is the edge between 0 and 1.
-        edges = [
-            [_BELOW_ALL, *(range(1, len(column.counts)) if column.edges is None else column.edges)]
-            for column in columns
+        # Missing rows are below the first edge. A category's code is its index: 1 is the edge between 0 and 1.
+        self._edges = [
+            np.array([_ABOVE_MISSING, *(range(1, column.cells) if column.edges is None else column.edges)], np.float32)
+            for column in columns[:-1]
         ]
-        # The cell of each upper half of a number; a column (of all but the level) begins every 65,536.
-        halves = (np.arange(1 << _LOWER_BITS, dtype=np.uint32) << _LOWER_BITS).view(np.float32)
-        self._table = np.concatenate(
-            [
-                start + np.searchsorted(np.array(these, np.float32), halves, side="right")
-                for start, these in zip(self.starts, edges[:-1], strict=False)
-            ]
-        ).astype(np.int16)
-        self._columns = np.arange(len(columns) - 1) << _LOWER_BITS
 
     def count(self, matrix: Matrix, levels: npt.NDArray[np.integer]) -> Counts:
-        """Rows of an input matrix, and the levels predicted for them, by cell: shape (total,)."""
-        entries = _upper_halves(matrix) + self._columns
-        counts = np.bincount(self._table.take(entries.ravel(), mode="clip"), minlength=self.total)
-        of_levels = counts[self.starts[-2] + 1 :]
-        of_levels += np.bincount(levels, minlength=len(of_levels))
-        return counts
+        """Count rows by cell.
+
+        `matrix` is the input of one or more batches, shape (..., rows, columns), `levels` the predictions, shape
+        (..., rows). Returns shape (..., total).
+        """
+        cells = np.empty((*matrix.shape[:-1], len(self._edges) + 1), np.int64)
+        for at, edges in enumerate(self._edges):
+            cells[..., at] = self.starts[at] + np.searchsorted(edges, matrix[..., at], side="right")
+        cells[..., -1] = self.starts[-2] + 1 + levels
+        batches = cells.reshape(math.prod(levels.shape[:-1]), -1)
+        flat = batches + np.arange(len(batches))[:, None] * self.total
+        counts = np.bincount(flat.ravel(), minlength=len(batches) * self.total)
+        return counts.reshape(*levels.shape[:-1], self.total)
 
     def of_column(self, counts: Counts, at: int) -> tuple[Counts, Counts]:
-        """Of counts, shape (..., total): those of a column by cell, shape (..., cells), and of its missing rows."""
+        """The counts of one column, shape (..., cells), and of its missing rows, from counts of shape (..., total)."""
         start, end = self.starts[at], self.starts[at + 1]
         return counts[..., start + 1 : end], counts[..., start]
 
@@ -236,8 +216,8 @@ class Cells:
 def population_stability_index(reference: Counts, current: Counts) -> Floats:
     """Population stability index of histograms over the same cells.
 
-    `reference` has shape (cells,), `current` (..., cells). A cell that is empty in one gets half a count there
-    (Jeffreys), so the index is finite; one that is empty in both says nothing. Returns values >= 0, shape (...); 0
+    `reference` has shape (cells,), `current` (..., cells). A cell that is empty in one of them gets half a count there
+    (Jeffreys), so the index is finite; a cell that is empty in both is ignored. Returns values >= 0, shape (...); 0
     means equal shares. Raises ValueError if the shapes differ or a histogram holds no observation.
     Siddiqi, Credit Risk Scorecards (2006), ch. 10.
     """
@@ -252,7 +232,7 @@ def population_stability_index(reference: Counts, current: Counts) -> Floats:
 def chi_squared(reference: Counts, current: Counts) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Pearson's statistic of homogeneity of histograms over the same cells, and its degrees of freedom.
 
-    Shapes and errors as of `population_stability_index`; cells that are empty in both do not count.
+    Shapes and errors as in `population_stability_index`; cells that are empty in both are ignored.
     Pearson (1900); Agresti, Categorical Data Analysis (2013), 3.2.1.
     """
     before, now = _pair(reference, current)
@@ -267,10 +247,10 @@ def chi_squared(reference: Counts, current: Counts) -> tuple[Floats, npt.NDArray
 
 
 def judge(reference: Reference, cells: Cells, counts: Counts) -> Judgement:
-    """The verdict over rows from their counts alone, shape (total,) as `cells`, the reference's, lays them out.
+    """The verdict on rows from their counts alone, shape (total,), in the layout of `cells`, those of the reference.
 
-    A column alarms if its PSI is over both `thresholds.psi` and the critical value for so many rows, or if its share of
-    missing rows is by more than `thresholds.missing_rate` above the reference's and over the critical value.
+    A column alarms if its PSI is above both `thresholds.psi` and the critical value for that number of rows, or if its
+    share of missing rows exceeds both that of the reference plus `thresholds.missing_rate` and the critical value.
     """
     rows = int(counts[cells.starts[-2] :].sum())  # every row has a predicted level
     judged = (
@@ -297,11 +277,12 @@ def _judged(reference: Reference, at: int, counts: Counts, missing: Counts) -> C
 
 
 def critical(sizes: Sequence[int], thresholds: Sequence[float], rows: float) -> float:
-    """The threshold for a batch of `rows`, between those for `sizes` (rising).
+    """The threshold for a batch of `rows`, interpolated between those for `sizes`, which rise.
 
-    Linear in 1 / sqrt(rows), as a share is; the PSI is linear in 1 / rows (Yurdakul & Naranjo, "Statistical properties
-    of the population stability index", 2020), so between the sizes its threshold is a little high, never low. Below
-    the sizes the first threshold grows with 1 / rows, above them the last one stays: neither makes an alarm likelier.
+    Interpolation is linear in 1 / sqrt(rows), as a share is. The PSI is linear in 1 / rows (Yurdakul & Naranjo,
+    "Statistical properties of the population stability index", 2020), so between two sizes its threshold is slightly
+    too high, never too low. Below the sizes the first threshold grows with 1 / rows, above them the last one stays:
+    neither makes an alarm more likely.
     """
     if rows < sizes[0]:
         return thresholds[0] * sizes[0] / rows
@@ -311,9 +292,9 @@ def critical(sizes: Sequence[int], thresholds: Sequence[float], rows: float) -> 
 def _pair(reference: Counts, current: Counts) -> tuple[Floats, Floats]:
     before, now = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     if before.ndim != 1 or now.shape[-1:] != before.shape:
-        raise ValueError(f"histograms of shapes {before.shape} and {now.shape} have not the same cells")
+        raise ValueError(f"histograms of shapes {before.shape} and {now.shape} do not have the same cells")
     if not (before.sum() > 0 and (now.sum(axis=-1) > 0).all()):
-        raise ValueError("a histogram without an observation has no shares")
+        raise ValueError("a histogram without observations has no shares")
     return np.broadcast_to(before, now.shape), now
 
 

@@ -39,14 +39,9 @@ def build_reference(
         if not len(present):
             raise TooFewRowsError(f"no training row has '{name}': there is nothing to compare with")
         categories = LEVELS if name == LEVEL else CATEGORIES.get(name)
-        if categories is None:
-            edges = quantile_edges(present, params.bins)
-            counts = np.bincount(
-                np.searchsorted(np.array(edges, np.float32), present, side="right"), minlength=len(edges) + 1
-            )
-        else:
-            edges = None
-            counts = np.bincount(present.astype(int), minlength=len(categories))
+        edges = quantile_edges(present, params.bins) if categories is None else None
+        bounds = np.array(edges if categories is None else range(1, len(categories)), np.float32)
+        counts = np.bincount(np.searchsorted(bounds, present, side="right"), minlength=len(bounds) + 1)
         missing = len(values) - len(present)
         columns.append(
             Column(
