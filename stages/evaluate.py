@@ -40,13 +40,7 @@ def main() -> None:
 
     calibration = metrics.calibration_table(test.labels, on_test, params.calibration.bins)
     confusion = metrics.confusion_table(test.labels, most_probable(on_test))
-    importance = resampling.permutation_importance(
-        lambda matrix: most_probable(classifier.probabilities(matrix)),
-        validation.matrix,
-        validation.labels,
-        manifest.features,
-        params.importance,
-    )
+    importance = resampling.permutation_importance(classifier, validation.matrix, validation.labels, params.importance)
     curve = resampling.learning_curve(
         estimator,
         (train.matrix, train.labels, train.groups),

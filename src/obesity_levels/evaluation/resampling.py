@@ -1,18 +1,20 @@
 """Cross-validation, learning curve and permutation importance."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn import inspection
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
 from obesity_levels.evaluation.metrics import label_metrics, number_or_none
 from obesity_levels.model.augmentation import AugmentedClassifier, Labels
+from obesity_levels.model.classifier import Classifier, most_probable
 from obesity_levels.model.features import Matrix
 from obesity_levels.model.search import Groups, check_folds
 from obesity_levels.params import CrossValidationParams, ImportanceParams, LearningCurveParams
@@ -50,27 +52,32 @@ def cross_validate(
 
 
 def permutation_importance(
-    predict: Callable[[Matrix], Labels],
-    matrix: Matrix,
-    actual: Labels,
-    features: Sequence[str],
-    params: ImportanceParams,
+    classifier: Classifier, matrix: Matrix, labels: Labels, params: ImportanceParams
 ) -> pd.DataFrame:
     """How much accuracy is lost when a column is shuffled: mean and standard deviation over the repeats, largest first.
 
-    Breiman, "Random Forests" (2001), section 10.
+    Breiman, "Random Forests" (2001), section 10; scikit-learn's `permutation_importance`.
     """
-    rng = np.random.default_rng(params.seed)
-    whole = (predict(matrix) == actual).mean()
-    table = []
-    for at, name in enumerate(features):
-        losses = []
-        for _ in range(params.repeats):
-            shuffled = matrix.copy()
-            shuffled[:, at] = rng.permutation(shuffled[:, at])
-            losses.append(whole - (predict(shuffled) == actual).mean())
-        table.append({"feature": name, "importance": np.mean(losses), "std": np.std(losses)})
-    return pd.DataFrame(table).sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
+
+    def accuracy(frozen: FrozenEstimator, X: Matrix, y: Labels) -> float:
+        return float((most_probable(frozen.estimator.probabilities(X)) == y).mean())
+
+    found = inspection.permutation_importance(
+        FrozenEstimator(classifier),
+        matrix,
+        labels,
+        scoring=accuracy,
+        n_repeats=params.repeats,
+        random_state=params.seed,
+    )
+    table = pd.DataFrame(
+        {
+            "feature": classifier.manifest.features,
+            "importance": found.importances_mean,
+            "std": found.importances_std,
+        }
+    )
+    return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
 
 
 def learning_curve(

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -201,9 +203,9 @@ def test_shuffling_a_column_that_is_not_used_costs_nothing_and_one_that_decides_
     rng = np.random.default_rng(0)
     matrix = rng.integers(0, 7, size=(300, 3)).astype(np.float32)
     actual = matrix[:, 1].astype(int)
-    table = resampling.permutation_importance(
-        lambda m: m[:, 1].astype(int), matrix, actual, ["a", "b", "c"], ImportanceParams(5, 1)
-    )
+    manifest = SimpleNamespace(features=["a", "b", "c"])
+    by_column_b = SimpleNamespace(manifest=manifest, probabilities=lambda m: np.eye(7)[m[:, 1].astype(int)])
+    table = resampling.permutation_importance(by_column_b, matrix, actual, ImportanceParams(5, 1))
     assert table["feature"].tolist() == ["b", "a", "c"]
     assert table["importance"].tolist() == [pytest.approx(6 / 7, abs=0.05), 0, 0]
     assert (matrix[:, 1] == actual).all()
