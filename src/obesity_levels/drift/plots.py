@@ -1,17 +1,23 @@
 """Figures about drift as PNG files. The same table gives the same bytes."""
 
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import cast
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from obesity_levels.io import write_png
 
-# The font and settings of matplotlib itself, whatever the user's matplotlibrc says.
+# The font and settings of matplotlib itself, whatever the user's matplotlibrc says; no window.
 mpl.rcdefaults()
+mpl.use("agg")
+
+_COLOURS = ["tab:grey", "tab:blue"]
 
 
 def draw_drift_calibration(alarms: pd.DataFrame, power: pd.DataFrame, path: Path) -> None:
@@ -47,17 +53,14 @@ def draw_drift_calibration(alarms: pd.DataFrame, power: pd.DataFrame, path: Path
 
 def draw_distributions(shares: Mapping[str, pd.DataFrame], alarms: Collection[str], path: Path) -> None:
     """For each column, the shares of its cells (the index) in training and in a batch; a red title is an alarm."""
-    figure = Figure(figsize=(16, 3 * -(-len(shares) // 4)), layout="constrained")
-    grid = figure.subplots(-(-len(shares) // 4), 4, squeeze=False).flat
+    rows = math.ceil(len(shares) / 4)
+    figure = Figure(figsize=(16, 3 * rows), layout="constrained")
+    grid = figure.subplots(rows, 4, squeeze=False).flat
     for axes, (name, table) in zip(grid, shares.items(), strict=False):
-        at = np.arange(len(table))
-        axes.bar(at - 0.2, table["training"], width=0.4, color="tab:grey", label="training")
-        axes.bar(at + 0.2, table["batch"], width=0.4, color="tab:blue", label="batch")
-        axes.set_xticks(at, list(table.index), rotation=60, ha="right", fontsize="x-small")
+        table.plot.bar(ax=axes, width=0.8, color=_COLOURS, rot=60, fontsize="x-small", legend=axes is figure.axes[0])
         axes.set_title(name, color="tab:red" if name in alarms else "black", fontsize="medium")
     for axes in figure.axes[len(shares) :]:
         axes.set_axis_off()
-    figure.axes[0].legend(fontsize="small")
     write_png(figure, path)
 
 
@@ -65,12 +68,11 @@ def draw_scores(scores: Mapping[str, tuple[float, float]], path: Path) -> None:
     """For each score, its expected value and that of the batch, as two bars."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    at = np.arange(len(scores))
-    for number, label, colour in ((0, "expected", "tab:grey"), (1, "batch", "tab:blue")):
-        values = [pair[number] for pair in scores.values()]
-        bars = axes.bar(at + (number - 0.5) * 0.4, values, width=0.4, color=colour, label=label)
-        axes.bar_label(bars, fmt="%.3f")
-    axes.set_xticks(at, list(scores))
-    axes.set(ylim=(0, 1.1), ylabel="score", title="Scores of the batch, and expected")
+    table = pd.DataFrame.from_dict(scores, orient="index", columns=["expected", "batch"])
+    table.plot.bar(
+        ax=axes, width=0.8, color=_COLOURS, rot=0, ylim=(0, 1.1), ylabel="score", title="Scores of the batch"
+    )
+    for bars in axes.containers:
+        axes.bar_label(cast(BarContainer, bars), fmt="%.3f")
     axes.legend(loc="lower right")
     write_png(figure, path)
