@@ -22,12 +22,11 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from obesity_levels.data.simulation import Population, simulate
-from obesity_levels.drift.batch import NUMBERS, Batch
+from obesity_levels.drift.batch import NUMBERS, Batch, score
 from obesity_levels.drift.calibration import KINDS, alarms, rate
 from obesity_levels.drift.check import Calibrated, load_calibrated
 from obesity_levels.drift.histograms import judge
 from obesity_levels.drift.report import Source, build_report
-from obesity_levels.drift.scoring import score
 from obesity_levels.params import Params, load_params, load_yaml
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -2,17 +2,10 @@
 
 import msgspec
 
-from obesity_levels.drift.batch import Batch
-from obesity_levels.drift.calibration import (
-    calibration_tables,
-    estimate_error,
-    false_alarm_rates,
-    power,
-    try_scenarios,
-)
+from obesity_levels.drift import calibration
+from obesity_levels.drift.batch import Batch, HeldOut, fit_confidence
 from obesity_levels.drift.detection import Detector
 from obesity_levels.drift.plots import draw_drift_calibration
-from obesity_levels.drift.scoring import HeldOut, fit_confidence
 from obesity_levels.drift.thresholds import build_reference
 from obesity_levels.errors import run_stage
 from obesity_levels.io import read_split, write_json, write_plot_csv
@@ -33,10 +26,10 @@ def main() -> None:
     train_batch = Batch.of_splits(train)
     held_out = HeldOut.of(Batch.of_splits(validation, test), classifier, confidence)
     detector = Detector(reference, train.matrix, held_out.scored, params.detect)
-    rates = false_alarm_rates(detector, held_out, params.calibrate)
-    detected = power(detector, held_out, train_batch, params)
-    scenarios, errors = try_scenarios(detector, held_out, train_batch, params)
-    estimate = estimate_error(confidence, errors)
+    rates = calibration.false_alarm_rates(detector, held_out, params.calibrate)
+    power = calibration.power(detector, held_out, train_batch, params)
+    scenarios, errors = calibration.try_scenarios(detector, held_out, train_batch, params)
+    estimate = calibration.estimate_error(confidence, errors)
 
     reference = msgspec.structs.replace(reference, false_alarm_rate=rates, estimate=estimate)
     # With every digit, as it was used: its edges are exact, and everything else was rounded when it was computed.
@@ -48,18 +41,19 @@ def main() -> None:
             "false_alarm_rate": msgspec.to_builtins(rates["labelled"]),
             "false_alarm_rate_unlabelled": msgspec.to_builtins(rates["unlabelled"]),
             "false_alarm_rate_counts": msgspec.to_builtins(rates["counts"]),
-            "power": detected["labelled"],
-            "power_unlabelled": detected["unlabelled"],
-            "power_counts": detected["counts"],
+            "power": calibration.power_by_size(power, "labelled"),
+            "power_unlabelled": calibration.power_by_size(power, "unlabelled"),
+            "power_counts": calibration.power_by_size(power, "counts"),
         },
         "estimated_accuracy": msgspec.to_builtins(estimate),
         "scenarios": scenarios,
     }
     write_json(report, DRIFT_METRICS)
-    tables = calibration_tables(rates, detected)
-    write_plot_csv(tables.false_alarms_by_kind(), DRIFT_PLOTS / "false_alarms.csv")
-    write_plot_csv(tables.power, DRIFT_PLOTS / "power.csv")
-    draw_drift_calibration(*tables, DRIFT_PLOTS / "calibration.png")
+    alarms = calibration.false_alarm_table(rates)
+    by_kind = alarms.pivot_table(index="rows", columns="kind", values="false_alarm_rate", sort=False)
+    write_plot_csv(by_kind.reset_index(), DRIFT_PLOTS / "false_alarms.csv")
+    write_plot_csv(power, DRIFT_PLOTS / "power.csv")
+    draw_drift_calibration(alarms, power, DRIFT_PLOTS / "calibration.png")
     measured = ", ".join(f"{rate.rate:.1%} of {size} rows" for size, rate in rates["labelled"].items())
     print(f"false alarms, share of the batches without drift: {measured or 'not measured, too few rows'}")
 

@@ -20,7 +20,7 @@ from obesity_levels.errors import ArtifactError, ObesityLevelsError
 from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences, largest_difference
 from obesity_levels.io import read_json
-from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, FEATURES, MODELS, REPORTS
+from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, REPORTS
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
 
@@ -73,14 +73,6 @@ def results() -> None:
 @click.option("--output", type=FOLDER, metavar="DIR", default=REPORTS, show_default=True, help="Folder to write to.")
 @click.option("--model", type=FOLDER, metavar="DIR", help=f"Folder of the model.  [default: {MODELS}]")
 @click.option("--alias", metavar="NAME", help="Or the registered model with this alias, such as champion.")
-@click.option(
-    "--features",
-    type=FOLDER,
-    metavar="DIR",
-    default=FEATURES,
-    show_default=True,
-    help="Folder of the splits that the model was made from.",
-)
 def drift(
     data: Path | None,
     drift_type: str | None,
@@ -88,7 +80,6 @@ def drift(
     output: Path,
     model: Path | None,
     alias: str | None,
-    features: Path,
 ) -> None:
     """Check whether rows have drifted from those that the model was trained on.
 
@@ -108,10 +99,7 @@ def drift(
             from obesity_levels.registry.mlflow_registry import registered_model
 
             models = stack.enter_context(registered_model(alias))
-        if data is not None:
-            checked = check_file(data, models, features)
-        else:
-            checked = check_simulation(str(drift_type), intensity, models, features)
+        checked = check_file(data, models) if data else check_simulation(str(drift_type), intensity, models)
     sys.exit(_report_drift(checked, output))
 
 
@@ -176,7 +164,7 @@ def retrain(file: Path) -> None:
     """
     source = retraining.in_project(file)
     read_raw(source)  # requires labels, which the check for drift does not
-    status = _report_drift(check_file(source, MODELS, FEATURES), REPORTS)
+    status = _report_drift(check_file(source, MODELS), REPORTS)
     if status != DRIFT:
         if status == NO_DRIFT:
             click.echo(f"\n{source} has not drifted: nothing was trained")

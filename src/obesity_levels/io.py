@@ -1,7 +1,7 @@
-"""Files that the stages read and write: CSV, Parquet, JSON. The same content gives the same bytes."""
+"""Files that the stages read and write: CSV, Parquet, JSON, texts from templates. The same content, the same bytes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from obesity_levels.errors import SourceError
 from obesity_levels.schema import ANSWERS, LABEL, LEVELS, PROFILES
@@ -120,6 +121,29 @@ def write_json(content: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def render_template(template: str, **values: Any) -> str:
+    """Fill in `template`, a file of this package, without its last line end; filters: number, percent, join_names."""
+    environment = Environment(
+        loader=PackageLoader("obesity_levels", ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    environment.filters |= {"number": number, "percent": "{:.1%}".format, "join_names": join_names}
+    return environment.get_template(template).render(**values)
+
+
+def number(value: float | None) -> str:
+    """A number with 3 digits; nothing where there is none."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """An enumeration: A, B and C."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def leaves(tree: Any, prefix: str = "", *, into_lists: bool = True) -> Iterator[tuple[str, Any]]:

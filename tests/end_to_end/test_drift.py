@@ -252,10 +252,12 @@ def test_a_reference_of_another_model_is_an_error(check, rows, small_clone, tmp_
     assert "belongs to another model than the one beside it" in error
 
 
-def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, small_clone, tmp_path):
-    features = shutil.copytree(small_clone.path / "data/features", tmp_path / "features", copy_function=shutil.copyfile)
+def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, small_clone, tmp_path, monkeypatch):
+    features = tmp_path / "data/features"
+    shutil.copytree(small_clone.path / "data/features", features, copy_function=shutil.copyfile)
     shutil.copy(features / "test.parquet", features / "train.parquet")
-    status, _, _, error = check(rows, "--features", str(features))
+    monkeypatch.chdir(tmp_path)
+    status, _, _, error = check(rows, "--model", str(small_clone.path / "models"))
     assert status == 1
     assert "does not hold the rows that the model was made from" in error
 

@@ -1,6 +1,6 @@
 """How often the drift alarm is wrong and how often it is right, measured on simulated batches."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +8,11 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy import stats
 
-from obesity_levels.drift.batch import Batch
+from obesity_levels.drift.batch import Batch, Confidence, HeldOut, Scored, score
 from obesity_levels.drift.detection import Detector
 from obesity_levels.drift.histograms import Estimate, Interval, judge
 from obesity_levels.drift.report import Score, Source, build_report
 from obesity_levels.drift.scenarios import SCENARIOS, Moments, Setting, cases
-from obesity_levels.drift.scoring import Confidence, HeldOut, Scored, score
 from obesity_levels.params import CalibrateParams, DriftParams
 
 KINDS = ("labelled", "unlabelled", "counts")
@@ -26,8 +25,7 @@ def false_alarm_rates(detector: Detector, held_out: HeldOut, params: CalibratePa
     Sizes larger than the number of held-out rows are left out, here and in `power`.
     """
     sizes = [size for size in params.sizes if size <= len(held_out.batch)]
-    in_processes = Parallel(n_jobs=-1)
-    found = in_processes(delayed(alarms)(detector, _drawn(held_out.scored, size, params)) for size in sizes)
+    found = Parallel(n_jobs=-1)(delayed(alarms)(detector, _drawn(held_out.scored, size, params)) for size in sizes)
     return {
         kind: {str(size): rate(of_kinds[at]) for size, of_kinds in zip(sizes, found, strict=True)}
         for at, kind in enumerate(KINDS)
@@ -45,10 +43,8 @@ def alarms(detector: Detector, batches: Scored) -> tuple[npt.NDArray[np.bool_], 
     )
 
 
-def power(
-    detector: Detector, held_out: HeldOut, train: Batch, params: DriftParams
-) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """The share of drifted batches that alarm: kind -> scenario -> intensity -> size of the batch -> share."""
+def power(detector: Detector, held_out: HeldOut, train: Batch, params: DriftParams) -> pd.DataFrame:
+    """The share of drifted batches that alarm: a table of kind, scenario (with its intensity), rows and power."""
     moments = Moments.of(train)
     sizes = [size for size in params.calibrate.sizes if size <= len(held_out.batch)]
     tasks = [(name, intensity, size) for name, intensity in cases(params.scenarios) for size in sizes]
@@ -62,12 +58,21 @@ def power(
         return score(changed, held_out.classifier, held_out.confidence, amount)
 
     found = Parallel(n_jobs=-1)(delayed(alarms)(detector, drifted(at, *task)) for at, task in enumerate(tasks))
-    table: dict[str, dict[str, dict[str, dict[str, float]]]] = {kind: {} for kind in KINDS}
-    for (name, intensity, size), of_kinds in zip(tasks, found, strict=True):
-        for kind, of_kind in zip(KINDS, of_kinds, strict=True):
-            by_size = table[kind].setdefault(name, {}).setdefault(f"{intensity:.1f}", {})
-            by_size[str(size)] = float(of_kind.mean())
-    return table
+    rows = [
+        (kind, f"{name} {intensity:.1f}", size, of_kinds[at].mean())
+        for at, kind in enumerate(KINDS)
+        for (name, intensity, size), of_kinds in zip(tasks, found, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["kind", "scenario", "rows", "power"])
+
+
+def power_by_size(power: pd.DataFrame, kind: str) -> dict[str, dict[str, dict[str, float]]]:
+    """The power for one kind of batches, for metrics: scenario -> intensity -> size of the batch -> share."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for _, scenario, rows, share in power[power["kind"] == kind].itertuples(index=False):
+        name, intensity = scenario.split()
+        found.setdefault(name, {}).setdefault(intensity, {})[str(rows)] = share
+    return found
 
 
 def try_scenarios(
@@ -127,45 +132,12 @@ def estimate_error(confidence: Confidence, errors: list[float]) -> Estimate | No
     return Estimate(*confidence, *(round(float(error), 6) for error in found))
 
 
-class Tables(NamedTuple):
-    """The rates as tables, one row for each rate."""
-
-    false_alarms: pd.DataFrame
-    power: pd.DataFrame
-
-    def false_alarms_by_kind(self) -> pd.DataFrame:
-        """False-alarm rates with a column for each kind, for `dvc plots`; the intervals are in the metrics."""
-        return self.false_alarms.pivot_table(
-            index="rows", columns="kind", values="false_alarm_rate", sort=False
-        ).reset_index()
-
-
-def calibration_tables(
-    rates: dict[str, dict[str, Interval]], power: dict[str, dict[str, dict[str, dict[str, float]]]]
-) -> Tables:
-    """The results of `false_alarm_rates` and `power` as tables."""
-    alarms = [
-        (kind, int(size), found.rate, *found.interval)
-        for kind, by_size in rates.items()
-        for size, found in by_size.items()
-    ]
-    drifted = [
-        (kind, f"{name} {intensity}", int(size), share)
-        for kind, by_name in power.items()
-        for name, by_intensity in by_name.items()
-        for intensity, by_size in by_intensity.items()
-        for size, share in by_size.items()
-    ]
-    return Tables(
-        pd.DataFrame(alarms, columns=["kind", "rows", "false_alarm_rate", "low", "high"]),
-        pd.DataFrame(drifted, columns=["kind", "scenario", "rows", "power"]),
-    )
+def false_alarm_table(rates: dict[str, dict[str, Interval]]) -> pd.DataFrame:
+    """The result of `false_alarm_rates` as a table, one row for each rate."""
+    rows = [(kind, int(size), one.rate, *one.interval) for kind, of in rates.items() for size, one in of.items()]
+    return pd.DataFrame(rows, columns=["kind", "rows", "false_alarm_rate", "low", "high"])
 
 
 def _drawn(pool: Scored, size: int, params: CalibrateParams) -> Scored:
-    rng = np.random.default_rng([params.seed, size])
-    at = draw(pool.levels.shape[1], size, params.draws, rng)
-    return Scored(
-        pool.matrix[0][at], pool.levels[0][at], pool.labels[0][at], pool.correct[0][at],
-        np.zeros((params.draws, pool.matrix.shape[2]), dtype=np.int64),
-    )  # fmt: skip
+    at = draw(pool.levels.shape[1], size, params.draws, np.random.default_rng([params.seed, size]))
+    return Scored(pool.matrix[0][at], pool.levels[0][at], pool.labels[0][at], pool.correct[0][at], pool.unseen)

@@ -9,20 +9,19 @@ import msgspec
 import numpy as np
 
 from obesity_levels.data.source import read_raw
-from obesity_levels.drift.batch import Batch
+from obesity_levels.drift.batch import Batch, Confidence, HeldOut, Scored, score
 from obesity_levels.drift.calibration import simulated
 from obesity_levels.drift.detection import Detector
 from obesity_levels.drift.histograms import Cells, Reference, load_reference
 from obesity_levels.drift.plots import draw_distributions, draw_scores
 from obesity_levels.drift.report import Report, Source, build_report, distributions
 from obesity_levels.drift.scenarios import FIELD_ERROR_INTENSITY, FIELD_ERRORS
-from obesity_levels.drift.scoring import Confidence, HeldOut, Scored, score
 from obesity_levels.errors import ArtifactError, ObesityLevelsError
 from obesity_levels.io import read_split
 from obesity_levels.model.classifier import load_classifier
 from obesity_levels.model.features import Matrix
 from obesity_levels.params import DriftParams, load_params
-from obesity_levels.paths import DRIFT_REFERENCE
+from obesity_levels.paths import DRIFT_REFERENCE, FEATURES
 from obesity_levels.schema import ANSWERS, SPLITS
 
 DEFAULT_INTENSITY = 0.3
@@ -50,42 +49,39 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
 
     Raises ArtifactError if these do not belong together.
     """
-    classifier = load_classifier(models)
-    reference = load_reference(models / DRIFT_REFERENCE)
-    if reference.model_version != classifier.manifest.version or reference.estimate is None:
-        raise ArtifactError(
-            f"{models / DRIFT_REFERENCE} belongs to another model than the one beside it: rebuild it (dvc repro)"
-        )
+    path = models / DRIFT_REFERENCE
+    classifier, reference = load_classifier(models), load_reference(path)
+    estimate = reference.estimate
+    if reference.model_version != classifier.manifest.version or estimate is None:
+        raise ArtifactError(f"{path} belongs to another model than the one beside it: rebuild it (dvc repro)")
     try:
         # The params of the calibration: its false-alarm rate holds for these only.
         params = msgspec.convert(reference.params, DriftParams)
     except msgspec.ValidationError as error:
-        path = models / DRIFT_REFERENCE
-        raise ArtifactError(
-            f"{path} has params that this version of the code does not read ({error}); rebuild it"
-        ) from error
+        what = f"params that this version of the code does not read ({error})"
+        raise ArtifactError(f"{path} has {what}; rebuild it") from error
     train, validation, test = (read_split(features, name) for name in SPLITS)
-    _check_features(features, train.matrix, reference)
-    held_out = HeldOut.of(
-        Batch.of_splits(validation, test),
-        classifier,
-        Confidence(reference.estimate.intercept, reference.estimate.slope),
-    )
+    confidence = Confidence(estimate.intercept, estimate.slope)
+    held_out = HeldOut.of(Batch.of_splits(validation, test), classifier, confidence)
+    if not _is_made_from(reference, train.matrix):
+        raise ArtifactError(
+            f"{features} does not hold the rows that the model was made from:"
+            " use the model and the rows of one revision (dvc checkout)"
+        )
     detector = Detector(reference, train.matrix, held_out.scored, params.detect)
     return Calibrated(detector, held_out, Batch.of_splits(train), params)
 
 
-def check_file(path: Path, models: Path, features: Path) -> Checked:
+def check_file(path: Path, models: Path) -> Checked:
     """Check the rows of a CSV file, with or without labels."""
-    calibrated = load_calibrated(models, features)
-    source = Source("file", os.fsencode(path.name).decode(errors="replace"))
+    calibrated = load_calibrated(models, FEATURES)
     batch = Batch.of_raw(read_raw(path, ANSWERS), load_params().clean.markers)
-    return _check(calibrated, batch, source)
+    return _check(calibrated, batch, Source("file", os.fsencode(path.name).decode(errors="replace")))
 
 
-def check_simulation(name: str, intensity: float | None, models: Path, features: Path) -> Checked:
+def check_simulation(name: str, intensity: float | None, models: Path) -> Checked:
     """Check the validation and test rows, changed by the scenario `name`."""
-    calibrated = load_calibrated(models, features)
+    calibrated = load_calibrated(models, FEATURES)
     if intensity is None:
         intensity = FIELD_ERROR_INTENSITY if name in FIELD_ERRORS else DEFAULT_INTENSITY
     batch = simulated(name, intensity, calibrated.held_out.batch, calibrated.train, calibrated.params)
@@ -103,23 +99,15 @@ def _check(calibrated: Calibrated, batch: Batch, source: Source) -> Checked:
 def write_report(checked: Checked, folder: Path) -> list[Path]:
     """Write the report as JSON, and its two figures; return their paths."""
     report, reference, scored = checked
-    stamp = (report.created or "").replace("-", "").replace(":", "").replace("T", "_").removesuffix("+0000")
-    paths = [
-        folder / f"drift_report_{stamp}.json",
-        folder / "drift_distributions.png",
-        folder / "metrics_comparison.png",
-    ]
+    created = datetime.fromisoformat(str(report.created))
+    names = (f"drift_report_{created:%Y%m%d_%H%M%S}.json", "drift_distributions.png", "metrics_comparison.png")
+    paths = [folder / name for name in names]
     alarms = [column.name for column in report.columns if column.alarm]
-    performance = report.performance
-    scores = {
-        "accuracy": performance.accuracy,
-        "weighted F1": performance.f1_weighted,
-        "accuracy, estimated": performance.estimated_accuracy,
-    }
+    scores = {name: found for name, found in msgspec.structs.asdict(report.performance).items() if found}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draw_distributions(distributions(reference, scored), alarms, paths[1])
-        draw_scores({name: (found.expected, found.value) for name, found in scores.items() if found}, paths[2])
+        draw_scores({name: (found.expected, found.value) for name, found in scores.items()}, paths[2])
         paths[0].write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     except OSError as error:
         raise ObesityLevelsError(
@@ -128,15 +116,10 @@ def write_report(checked: Checked, folder: Path) -> list[Path]:
     return paths
 
 
-def _check_features(folder: Path, train: Matrix, reference: Reference) -> None:
-    """Raise ArtifactError if these are not the rows that the reference was made from."""
-    columns = reference.columns[:-1]
-    counts = None
-    if train.shape[1] == len(columns):
-        counts = Cells(reference.columns).count(train, np.zeros(len(train), dtype=np.int64))
-    expected = [count for column in columns for count in (column.missing, *column.counts)]
-    if counts is None or counts[: len(expected)].tolist() != expected:
-        raise ArtifactError(
-            f"{folder} does not hold the rows that the model was made from: use the model and the rows of one revision"
-            " (dvc checkout)"
-        )
+def _is_made_from(reference: Reference, train: Matrix) -> bool:
+    """Whether `train` are the rows that the reference was made from."""
+    columns, cells = reference.columns[:-1], Cells(reference.columns)
+    if train.shape[1] != len(columns):
+        return False
+    counts = cells.count(train, np.zeros(len(train), dtype=np.int64))[: cells.starts[-2]]
+    return counts.tolist() == [count for column in columns for count in (column.missing, *column.counts)]

@@ -5,24 +5,15 @@ batches at once, because calibration tests thousands; tests/obesity_levels/drift
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from obesity_levels.drift.histograms import (
-    LEVEL,
-    Cells,
-    Counts,
-    Floats,
-    Reference,
-    chi_squared,
-    critical,
-    population_stability_index,
-)
-from obesity_levels.drift.scoring import Scored
+from obesity_levels.drift import histograms
+from obesity_levels.drift.batch import Scored
+from obesity_levels.drift.histograms import LEVEL, Cells, Counts, Floats, Reference
 from obesity_levels.io import NO_LABEL
 from obesity_levels.model.features import MISSING, Matrix
 from obesity_levels.params import DetectParams
@@ -58,7 +49,7 @@ class Results(NamedTuple):
 
     `scores`, the share of the expected score that is `lost`, their p-values and alarms have shape (batches, 3), in the
     order of SCORES; accuracy and F1 are NaN where too few rows have labels. An alarm means that the effect is large and
-    not due to chance; alarms of columns have shape (batches, columns).
+    not due to chance, in a batch of enough rows; alarms of columns have shape (batches, columns).
     """
 
     rows: int
@@ -79,7 +70,7 @@ class Results(NamedTuple):
 
     @property
     def drift(self) -> Bools:
-        """Which batches have drifted, provided that they have enough rows."""
+        """Which batches have drifted."""
         return np.logical_or(self.column_alarm.any(axis=1), self.score_alarm.any(axis=1))
 
 
@@ -101,6 +92,9 @@ class Detector:
             for at, column in enumerate(reference.columns)
             if column.edges is not None
         }
+        # The tests that are made, in the order of p-values in `judge`: only categories can be unseen.
+        category = [column.edges is None and column.name != LEVEL for column in reference.columns]
+        self._tests = np.array([True] * 2 * len(category) + category + [True] * len(SCORES))
         self._held_out = held_out
         self.expected = _scores(held_out)[0]
         self._chance: dict[int, Floats] = {}
@@ -111,106 +105,93 @@ class Detector:
 
     def compare(self, batches: Scored) -> Columns:
         """Test the columns, without labels."""
-        amount, rows = batches.levels.shape
         counts = self.cells.count(batches.matrix, batches.levels)
-        shape = (amount, len(self.reference.columns))
-        found = Columns(
-            ks=np.full(shape, np.nan),
-            psi=np.full(shape, np.nan),
-            psi_critical=np.full(shape, np.inf),
-            missing_share=np.zeros(shape),
-            unseen_share=np.zeros(shape),
-            p_distribution=np.ones(shape),
-            p_missing=np.ones(shape),
-            p_unseen=np.ones(shape),
+        columns = [self._compare(at, batches, *self.cells.of_column(counts, at)) for at in range(len(self._counts))]
+        return Columns(*(np.stack(values, axis=1) for values in zip(*columns, strict=True)))
+
+    def _compare(self, at: int, batches: Scored, current: Counts, missing: Counts) -> Columns:
+        """Test one column; the results have the shape (batches,)."""
+        column, rows = self.reference.columns[at], batches.levels.shape[1]
+        exists = missing < rows
+        p_distribution, nothing = np.ones(len(missing)), np.full(len(missing), np.nan)
+        ks, psi = nothing, nothing.copy()
+        psi[exists] = histograms.population_stability_index(self._counts[at], current[exists])
+        critical = histograms.critical(self.reference.sizes, column.psi_critical, rows - missing)
+        unseen = np.zeros_like(missing)
+        if column.edges is not None:
+            ks, p_distribution = kolmogorov_smirnov(self._sorted[at], batches.matrix[:, :, at])
+        else:
+            p_distribution[exists] = self._homogeneous(at, current[exists])
+            if column.name != LEVEL:  # categories that no reference row has, and texts that are no category
+                unseen = current[:, self._counts[at] == 0].sum(axis=1) + batches.unseen[at]
+        p_missing, p_unseen = self._p_more(missing, rows, column.missing), self._p_more(unseen, rows, 0)
+        return Columns(
+            ks,
+            psi,
+            np.maximum(critical, self.params.psi),
+            missing / rows,
+            unseen / rows,
+            p_distribution,
+            p_missing,
+            p_unseen,
         )
-        for at, column in enumerate(self.reference.columns):
-            current, missing = self.cells.of_column(counts, at)
-            present = rows - missing
-            exists = present > 0
-            found.missing_share[:, at] = missing / rows
-            found.p_missing[:, at] = _p_more(missing, rows, column.missing, column.missing + sum(column.counts))
-            found.psi[exists, at] = population_stability_index(self._counts[at], current[exists])
-            found.psi_critical[exists, at] = _by_value(functools.partial(self._psi_critical, at), present[exists])
-            if at in self._sorted:
-                values = batches.matrix[:, :, at]
-                found.ks[:, at], found.p_distribution[:, at] = kolmogorov_smirnov(self._sorted[at], values)
-                continue
-            found.p_distribution[exists, at] = self._homogeneous(at, current[exists])
-            if column.name == LEVEL:
-                continue
-            # categories that no reference row has, and texts that are no category
-            unseen = current[:, self._counts[at] == 0].sum(axis=1) + batches.unseen[:, at]
-            found.unseen_share[:, at] = unseen / rows
-            found.p_unseen[:, at] = _p_more(unseen, rows, 0, self.rows)
-        return found
 
     def judge(self, batches: Scored, columns: Columns) -> Results:
         """Test the scores, correct all p-values for the number of tests, and decide on alarms."""
-        params = self.params
-        amount, rows = batches.levels.shape
-        scores, p_scores = _scores(batches), np.ones((amount, len(SCORES)))
+        params, width, rows = self.params, len(self._counts), batches.levels.shape[1]
         labelled = (batches.labels != NO_LABEL).sum(axis=1)
+        enough = labelled >= params.min_rows
         # By labels where enough rows have one, else by the estimated accuracy.
-        judged = np.column_stack([labelled >= params.min_rows] * 2 + [labelled < params.min_rows])
-        scores[~judged[:, _ACCURACY], :_ESTIMATE] = np.nan
-        for score, count in ((_ACCURACY, labelled), (_F1, labelled), (_ESTIMATE, np.full(amount, rows))):
-            for n in np.unique(count[judged[:, score]]):
-                here = judged[:, score] & (count == n)
-                p_scores[here, score] = self._p_no_better(score, int(n), scores[here, score])
+        judged = np.column_stack([enough, enough, ~enough])
+        scores = _scores(batches)
+        scores[~enough, :_ESTIMATE] = np.nan
+        p = np.hstack([columns.p_distribution, columns.p_missing, columns.p_unseen, np.ones_like(scores)])
+        p_scores = p[:, 3 * width :]
+        for n in np.unique(labelled[enough]):
+            here = labelled == n
+            right = np.round(scores[here, _ACCURACY] * n)
+            p_scores[here, _ACCURACY] = stats.binom.cdf(right, n, self.expected[_ACCURACY])
+            p_scores[here, _F1] = self._p_no_better(_F1, int(n), scores[here, _F1])
+        p_scores[~enough, _ESTIMATE] = self._p_no_better(_ESTIMATE, rows, scores[~enough, _ESTIMATE])
+        p[:, self._tests] = stats.false_discovery_control(p[:, self._tests], axis=1)
+        p_distribution, p_missing, p_unseen, p_scores = np.split(p, [width, 2 * width, 3 * width], axis=1)
 
-        categories = [at for at, c in enumerate(self.reference.columns) if c.edges is None and c.name != LEVEL]
-        families = [columns.p_distribution, columns.p_missing, columns.p_unseen[:, categories], p_scores]
-        corrected = stats.false_discovery_control(np.concatenate(families, axis=1), axis=1)
-        p_distribution, p_missing, p_categories, p_scores = np.split(
-            corrected, np.cumsum([p.shape[1] for p in families])[:-1], axis=1
-        )
-        p_unseen = np.ones_like(p_missing)
-        p_unseen[:, categories] = p_categories
-
+        alpha = params.alpha if rows >= params.min_rows else 0  # no p-value is below 0
         reference_missing = np.array([column.missing_share for column in self.reference.columns])
         min_lost = np.array([params.accuracy_drop, params.f1_drop, params.accuracy_drop])
-        with np.errstate(invalid="ignore"):
-            large = (columns.ks >= params.ks) | (columns.psi > columns.psi_critical)
-            lost = 1 - scores / self.expected
+        large = (columns.ks >= params.ks) | (columns.psi > columns.psi_critical)
+        lost = 1 - scores / self.expected
         return Results(
             rows=rows,
             labelled=labelled,
             columns=columns._replace(p_distribution=p_distribution, p_missing=p_missing, p_unseen=p_unseen),
-            distribution_alarm=large & (p_distribution < params.alpha),
-            missing_alarm=(columns.missing_share - reference_missing >= params.missing_rate)
-            & (p_missing < params.alpha),
-            unseen_alarm=(columns.unseen_share >= params.unseen_share) & (p_unseen < params.alpha),
+            distribution_alarm=large & (p_distribution < alpha),
+            missing_alarm=(columns.missing_share - reference_missing >= params.missing_rate) & (p_missing < alpha),
+            unseen_alarm=(columns.unseen_share >= params.unseen_share) & (p_unseen < alpha),
             scores=scores,
             lost=lost,
             p_scores=p_scores,
-            score_alarm=(lost >= min_lost) & (p_scores < params.alpha) & judged,
+            score_alarm=(lost >= min_lost) & (p_scores < alpha) & judged,
         )
-
-    def _psi_critical(self, at: int, rows: int) -> float:
-        thresholds = self.reference.columns[at].psi_critical
-        return max(self.params.psi, critical(self.reference.sizes, thresholds, rows))
 
     def _homogeneous(self, at: int, current: Counts) -> Floats:
         """p-values of the hypothesis that the counts of a batch and of the reference have the same distribution."""
         reference, params = self._counts[at], self.params
-        statistic, freedom = chi_squared(reference, current)
+        statistic, freedom, least = histograms.chi_squared(reference, current)
         p = np.where(freedom > 0, stats.chi2.sf(statistic, np.maximum(freedom, 1)), 1.0)
-        both = reference + current
-        fewer = np.minimum(current.sum(axis=1, keepdims=True), reference.sum())
-        expected = both * (fewer / both.sum(axis=1, keepdims=True))
-        sparse = ((expected < params.sparse_below) & (both > 0)).any(axis=1) & (freedom > 0)
-        for batch in np.flatnonzero(sparse):
-            used = both[batch] > 0
-            p[batch] = exact_p(
-                tuple(reference[used].tolist()), tuple(current[batch][used].tolist()), params.permutations, params.seed
-            )
+        for batch in np.flatnonzero((least < params.sparse_below) & (freedom > 0)):
+            used = reference + current[batch] > 0
+            sparse = (tuple(counts[used].tolist()) for counts in (reference, current[batch]))
+            p[batch] = exact_p(*sparse, params.permutations, params.seed)
         return p
+
+    def _p_more(self, hits: Counts, rows: int, reference_hits: int) -> Floats:
+        """One-sided Fisher test of whether `hits` among `rows` are more than in the reference."""
+        different, inverse = np.unique(hits, return_inverse=True)
+        return stats.hypergeom.sf(different - 1, self.rows + rows, reference_hits + different, rows)[inverse]
 
     def _p_no_better(self, score: int, rows: int, found: Floats) -> Floats:
         """Probability that `rows` held-out rows, drawn with replacement, score no better than `found`."""
-        if score == _ACCURACY:
-            return stats.binom.cdf(np.round(found * rows), rows, self.expected[_ACCURACY])
         chance = self._by_chance(rows)[score]
         return (1 + np.searchsorted(chance, found + _TINY, side="right")) / (1 + len(chance))
 
@@ -231,30 +212,21 @@ class Detector:
 def kolmogorov_smirnov(reference: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Two-sample statistic and asymptotic p-value of each row of `values`, shape (batches, rows), MISSING left out.
 
-    `reference` is sorted and has no missing value. NaN and 1 where a row has no value, or the reference. Equal to
+    `reference` is sorted, is not empty and has no missing value. NaN and 1 where a row has no value. Equal to
     `scipy.stats.ks_2samp(reference, values, method="asymp")`, for all batches at once; where both have so few values
     that scipy has no p-value, it is 1.
     """
-    present = values != MISSING
+    ordered = np.sort(np.where(values == MISSING, np.nan, values), axis=1)  # NaN last
+    present = ~np.isnan(ordered)
     count = present.sum(axis=1)
-    if not len(reference):
-        return np.full(len(values), np.nan), np.ones(len(values))
-    # The distribution function of the reference at each value and just below it. Both rise with the value, so they can
-    # be sorted in its place.
+    # The distribution function of the reference at each value and just below it, against that of the values.
+    above, below = (np.searchsorted(reference, ordered, side=side) / len(reference) for side in ("right", "left"))
     place = np.arange(values.shape[1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        above, below = (
-            np.sort(np.where(present, np.searchsorted(reference, values, side=side) / len(reference), np.inf), axis=1)
-            for side in ("right", "left")
-        )
-        within = place < count[:, None]
-        over = np.where(within, (place + 1) / count[:, None] - above, 0.0).max(axis=1)
-        under = np.where(within, below - place / count[:, None], 0.0).max(axis=1)
-    statistic = np.maximum(over, under)
+        distance = np.maximum((place + 1) / count[:, None] - above, below - place / count[:, None])
+    statistic = np.where(present, distance, 0.0).max(axis=1)
     size = np.round(len(reference) * count / (len(reference) + count))
-    p = np.ones(len(values))
-    enough = size > 0
-    p[enough] = np.clip(stats.kstwo.sf(statistic[enough], size[enough]), 0, 1)
+    p = np.where(size > 0, stats.kstwo.sf(statistic, np.maximum(size, 1)), 1.0)
     return np.where(count > 0, statistic, np.nan), p
 
 
@@ -275,19 +247,6 @@ def exact_p(reference: tuple[int, ...], current: tuple[int, ...], draws: int, se
     found = ((np.array(current) - expected) ** 2 / both).sum()
     as_large = (((random - expected) ** 2 / both).sum(axis=1) >= found * (1 - 1e-9)).sum()
     return float((1 + as_large) / (1 + draws))
-
-
-def _p_more(hits: npt.NDArray[np.integer], rows: int, reference_hits: int, reference_rows: int) -> Floats:
-    """One-sided Fisher test of whether `hits` among `rows` are more than in the reference."""
-    return _by_value(
-        lambda k: float(stats.hypergeom.sf(k - 1, reference_rows + rows, reference_hits + k, rows)) if k else 1.0, hits
-    )
-
-
-def _by_value(function: Callable[[int], float], values: npt.NDArray[np.integer]) -> Floats:
-    """`function` of each of `values`, called once for each distinct value."""
-    different, inverse = np.unique(values, return_inverse=True)
-    return np.array([function(int(value)) for value in different], dtype=float)[inverse]
 
 
 def _scores(batches: Scored) -> Floats:
@@ -311,4 +270,4 @@ def _accuracy_and_f1(confusion: npt.NDArray[np.integer]) -> Floats:
     f1 = 2 * hits / np.maximum(actual + predicted, 1)
     count = actual.sum(axis=1)
     right = np.column_stack([hits.sum(axis=1), (f1 * actual).sum(axis=1)])
-    return np.divide(right, count[:, None], out=np.full(right.shape, np.nan), where=count[:, None] > 0)
+    return right / np.where(count > 0, count, np.nan)[:, None]

@@ -221,29 +221,29 @@ def population_stability_index(reference: Counts, current: Counts) -> Floats:
     means equal shares. Raises ValueError if the shapes differ or a histogram holds no observation.
     Siddiqi, Credit Risk Scorecards (2006), ch. 10.
     """
-    before, now = _pair(reference, current)
-    used = (before > 0) | (now > 0)
-    expected, actual = (_shares(np.where(used, np.maximum(counts, 0.5), 0.0)) for counts in (before, now))
+    observed = _observed(reference, current)
+    used = observed.any(axis=0)
+    filled = np.where(used, np.maximum(observed, 0.5), 0.0)
+    expected, actual = filled / filled.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = (actual - expected) * np.log(actual / expected)
     return np.where(used, terms, 0.0).sum(axis=-1)
 
 
-def chi_squared(reference: Counts, current: Counts) -> tuple[Floats, npt.NDArray[np.int64]]:
+def chi_squared(reference: Counts, current: Counts) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
     """Pearson's statistic of homogeneity of histograms over the same cells, and its degrees of freedom.
 
-    Shapes and errors as in `population_stability_index`; cells that are empty in both are ignored.
+    The third result is the least expected count, over the cells of both histograms. Shapes and errors as in
+    `population_stability_index`; cells that are empty in both are ignored.
     Pearson (1900); Agresti, Categorical Data Analysis (2013), 3.2.1.
     """
-    before, now = _pair(reference, current)
-    both = before + now
+    observed = _observed(reference, current)
+    both = observed.sum(axis=0)
     used = both > 0
-    statistic = np.zeros(both.shape[:-1])
-    total = both.sum(axis=-1, keepdims=True)
-    for counts in (before, now):
-        expected = both * (counts.sum(axis=-1, keepdims=True) / total)
-        statistic += np.divide((counts - expected) ** 2, expected, out=np.zeros_like(expected), where=used).sum(axis=-1)
-    return statistic, used.sum(axis=-1) - 1
+    expected = both * (observed.sum(axis=-1, keepdims=True) / both.sum(axis=-1, keepdims=True))
+    terms = np.divide((observed - expected) ** 2, expected, out=np.zeros_like(expected), where=used)
+    least = np.where(used, expected, np.inf).min(axis=(0, -1))
+    return terms.sum(axis=(0, -1)), used.sum(axis=-1) - 1, least
 
 
 def judge(reference: Reference, cells: Cells, counts: Counts) -> Judgement:
@@ -253,50 +253,44 @@ def judge(reference: Reference, cells: Cells, counts: Counts) -> Judgement:
     share of missing rows exceeds both that of the reference plus `thresholds.missing_rate` and the critical value.
     """
     rows = int(counts[cells.starts[-2] :].sum())  # every row has a predicted level
-    judged = (
-        [_judged(reference, at, *cells.of_column(counts, at)) for at in range(len(reference.columns))] if rows else []
-    )
+    columns = reference.columns if rows else []
+    judged = [_judge_column(reference, column, *cells.of_column(counts, at)) for at, column in enumerate(columns)]
     verdict: Verdict = "drift" if any(column.alarm for column in judged) else "no drift"
     return Judgement("too few rows to tell" if rows < reference.thresholds.min_rows else verdict, rows, judged)
 
 
-def _judged(reference: Reference, at: int, counts: Counts, missing: Counts) -> ColumnJudgement:
-    column, thresholds = reference.columns[at], reference.thresholds
-    present = int(counts.sum())
-    rows = present + int(missing)
-    psi = float(population_stability_index(np.array(column.counts), counts)) if present else None
-    psi_critical = (
-        max(thresholds.psi, critical(reference.sizes, column.psi_critical, present)) if present else thresholds.psi
-    )
-    missing_critical = max(
-        column.missing_share + thresholds.missing_rate, critical(reference.sizes, column.missing_critical, rows)
-    )
-    share = int(missing) / rows
+def _judge_column(reference: Reference, column: Column, counts: Counts, missing: Counts) -> ColumnJudgement:
+    sizes, thresholds = reference.sizes, reference.thresholds
+    present, rows = int(counts.sum()), int(counts.sum() + missing)
+    psi, psi_critical = None, thresholds.psi
+    if present:
+        psi = float(population_stability_index(np.array(column.counts), counts))
+        psi_critical = max(thresholds.psi, float(critical(sizes, column.psi_critical, present)))
+    share, allowed = int(missing) / rows, column.missing_share + thresholds.missing_rate
+    missing_critical = max(allowed, float(critical(sizes, column.missing_critical, rows)))
     alarm = (psi is not None and psi > psi_critical) or share > missing_critical
     return ColumnJudgement(column.name, psi, psi_critical, share, missing_critical, alarm)
 
 
-def critical(sizes: Sequence[int], thresholds: Sequence[float], rows: float) -> float:
-    """The threshold for a batch of `rows`, interpolated between those for `sizes`, which rise.
+def critical(sizes: Sequence[int], thresholds: Sequence[float], rows: npt.ArrayLike) -> Floats:
+    """The threshold for batches of `rows`, interpolated between those for `sizes`, which rise.
 
     Interpolation is linear in 1 / sqrt(rows), as a share is. The PSI is linear in 1 / rows (Yurdakul & Naranjo,
     "Statistical properties of the population stability index", 2020), so between two sizes its threshold is slightly
-    too high, never too low. Below the sizes the first threshold grows with 1 / rows, above them the last one stays:
-    neither makes an alarm more likely.
+    too high, never too low. Below the sizes the first threshold grows with 1 / rows, to infinity for 0 rows; above them
+    the last one stays: neither makes an alarm more likely.
     """
-    if rows < sizes[0]:
-        return thresholds[0] * sizes[0] / rows
-    return float(np.interp(-(rows**-0.5), -(np.array(sizes, dtype=float) ** -0.5), thresholds))
+    with np.errstate(divide="ignore"):
+        below = thresholds[0] * sizes[0] / np.asarray(rows)
+        between = np.interp(-1 / np.sqrt(rows), -1 / np.sqrt(sizes), thresholds)
+    return np.where(np.asarray(rows) < sizes[0], below, between)
 
 
-def _pair(reference: Counts, current: Counts) -> tuple[Floats, Floats]:
+def _observed(reference: Counts, current: Counts) -> Floats:
+    """Both histograms as numbers of the shape of `current`, one after the other."""
     before, now = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
     if before.ndim != 1 or now.shape[-1:] != before.shape:
         raise ValueError(f"histograms of shapes {before.shape} and {now.shape} do not have the same cells")
     if not (before.sum() > 0 and (now.sum(axis=-1) > 0).all()):
         raise ValueError("a histogram without observations has no shares")
-    return np.broadcast_to(before, now.shape), now
-
-
-def _shares(counts: Floats) -> Floats:
-    return counts / counts.sum(axis=-1, keepdims=True)
+    return np.stack(np.broadcast_arrays(before, now))

@@ -1,19 +1,19 @@
 """The drift report: verdict, severity, causes, and what to do. As JSON: docs/drift_report.schema.json."""
 
-from typing import Annotated, Literal
+import math
+from bisect import bisect
+from typing import Annotated, Literal, get_args
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from msgspec import Meta
 from tabulate import tabulate
 
-from obesity_levels.drift.batch import Batch
-from obesity_levels.drift.causes import Cause, find_causes, recommend, unseen_texts
-from obesity_levels.drift.detection import SCORES, Detector, Results
+from obesity_levels.drift.batch import Batch, Scored
+from obesity_levels.drift.causes import Cause, find_causes, unseen_texts
+from obesity_levels.drift.detection import Detector, Results
 from obesity_levels.drift.histograms import Cells, FalseAlarmRate, Reference, Verdict
-from obesity_levels.drift.scoring import Scored
+from obesity_levels.io import number, render_template
 from obesity_levels.params import SeverityParams
 
 SCHEMA_VERSION = 1
@@ -100,45 +100,41 @@ def build_report(
     detector: Detector, results: Results, batch: Batch, train: Batch, source: Source, created: str | None = None
 ) -> Report:
     """The report on one `batch`, from the `results` of its tests; `train` are the reference rows."""
-    reference = detector.reference
-    enough = results.rows >= detector.params.min_rows
-    drifted = enough and bool(results.drift[0])
-    verdict: Verdict = ("drift" if drifted else "no drift") if enough else "too few rows to tell"
-    columns = [_column(detector, results, batch, at) for at in range(len(reference.columns))]
+    reference, min_rows = detector.reference, detector.params.min_rows
+    drifted, enough = bool(results.drift[0]), results.rows >= min_rows
+    verdict: Verdict = "drift" if drifted else "no drift" if enough else "too few rows to tell"
     causes = find_causes(detector, results, batch, train) if drifted else []
-    labelled = int(results.labelled[0])
-    judged = labelled >= detector.params.min_rows
-    known = reference.false_alarms("labelled" if judged else "unlabelled", results.rows) if enough else None
     performance = _performance(detector, results)
     accuracy = performance.accuracy
-    lost = accuracy.lost if accuracy is not None and accuracy.alarm else 0.0
-    score = accuracy or performance.estimated_accuracy
+    basis: Literal["measured", "estimated"] = "measured" if accuracy else "estimated"
     return Report(
         schema_version=SCHEMA_VERSION,
         created=created,
         source=source,
         model_version=reference.model_version,
         rows=results.rows,
-        labelled_rows=labelled,
+        labelled_rows=int(results.labelled[0]),
         columns_ignored=batch.ignored,
         verdict=verdict,
-        severity=severity(score.lost, detector.params.severity) if drifted else None,
-        severity_basis=("measured" if performance.accuracy else "estimated") if drifted else None,
-        recommendation=recommend(verdict, causes, detector.params.min_rows, lost),
+        severity=severity((accuracy or performance.estimated_accuracy).lost, detector.params.severity)
+        if drifted
+        else None,
+        severity_basis=basis if drifted else None,
+        recommendation=render_template(
+            "drift/recommendation.txt.jinja", verdict=verdict, causes=causes, min_rows=min_rows, accuracy=accuracy
+        ),
         causes=causes,
-        false_alarm_rate=known,
+        false_alarm_rate=reference.false_alarms("labelled" if accuracy else "unlabelled", results.rows)
+        if enough
+        else None,
         performance=performance,
-        columns=columns,
+        columns=[_column(detector, results, batch, at) for at in range(len(reference.columns))],
     )
 
 
 def severity(lost: float, params: SeverityParams) -> Severity:
     """The severity of losing this share of the accuracy."""
-    if lost < params.medium:
-        return "low"
-    if lost < params.high:
-        return "medium"
-    return "high" if lost < params.critical else "critical"
+    return get_args(Severity)[bisect([params.medium, params.high, params.critical], lost)]
 
 
 def distributions(reference: Reference, scored: Scored) -> dict[str, pd.DataFrame]:
@@ -148,13 +144,9 @@ def distributions(reference: Reference, scored: Scored) -> dict[str, pd.DataFram
     found = {}
     for at, column in enumerate(reference.columns):
         current, missing = cells.of_column(counts, at)
-        shares = {
-            "training": np.array([*column.counts, column.missing], dtype=float),
-            "batch": np.array([*current, missing], dtype=float),
-        }
-        found[column.name] = pd.DataFrame(
-            {name: values / values.sum() for name, values in shares.items()}, index=[*column.labels, "missing"]
-        )
+        cell = [*column.labels, "missing"]
+        rows = pd.DataFrame({"training": [*column.counts, column.missing], "batch": [*current, missing]}, index=cell)
+        found[column.name] = rows / rows.sum()
     return found
 
 
@@ -163,56 +155,22 @@ def report_table(report: Report) -> str:
     columns = [
         [
             column.name,
-            ", ".join(column.reasons) if column.alarm else "",
-            *(f"{value:.3f}" if value is not None else "" for value in (column.ks, column.psi, column.psi_critical)),
-            f"{column.p_value:.3f}",
+            ", ".join(column.reasons),
+            *map(number, (column.ks, column.psi, column.psi_critical, column.p_value)),
             f"{column.missing_share:.1%}",
             f"{column.missing_share_reference:.1%}",
         ]
         for column in report.columns
     ]
     headers = ["column", "alarm", "KS", "PSI", "PSI, critical", "p", "missing", "in training"]
-    return f"{tabulate(columns, headers, tablefmt='github', disable_numparse=True)}\n\n{_summary(report)}"
-
-
-def _summary(report: Report) -> str:
-    lines = [f"{report.rows} rows, {report.labelled_rows} of them labelled; model {report.model_version}"]
-    if report.columns_ignored:
-        lines.append(f"columns that are not of the questionnaire, ignored: {', '.join(report.columns_ignored)}")
-    performance = report.performance
-    for name, score in (("accuracy", performance.accuracy), ("weighted F1", performance.f1_weighted)):
-        if score is not None:
-            lines.append(f"{name} {score.value:.3f}, expected {score.expected:.3f}{' (alarm)' if score.alarm else ''}")
-    estimate = performance.estimated_accuracy
-    alarm = " (alarm)" if estimate.alarm else ""
-    lines.append(f"accuracy estimated without labels {estimate.value:.3f}, expected {estimate.expected:.3f}{alarm}")
-    if estimate.mean_absolute_error is not None:
-        mean, largest = estimate.mean_absolute_error, estimate.largest_error
-        lines.append(f"(on simulated drift such estimates were off by {mean:.3f} on average, by {largest:.3f} at most)")
-    lines.append(
-        f"verdict: {report.verdict}"
-        + (f" (severity, {report.severity_basis}: {report.severity})" if report.severity else "")
-    )
-    alarms = report.false_alarm_rate
-    if alarms is not None:
-        low, high = alarms.interval
-        lines.append(
-            f"false-alarm rate: {alarms.rate:.1%} ({low:.1%} to {high:.1%}),"
-            f" measured on batches of {alarms.rows} rows without drift"
-        )
-    lines.append(report.recommendation)
-    return "\n".join(lines)
+    table = tabulate(columns, headers, tablefmt="github", disable_numparse=True)
+    return render_template("drift/report.txt.jinja", report=report, table=table)
 
 
 def _column(detector: Detector, results: Results, batch: Batch, at: int) -> ColumnReport:
     column, found = detector.reference.columns[at], results.columns
-    by_reason: dict[Reason, npt.NDArray[np.bool_]] = {
-        "distribution": results.distribution_alarm,
-        "missing rate": results.missing_alarm,
-        "unseen categories": results.unseen_alarm,
-    }
-    enough = results.rows >= detector.params.min_rows
-    reasons = [reason for reason, alarms in by_reason.items() if alarms[0, at] and enough]
+    alarms = (results.distribution_alarm, results.missing_alarm, results.unseen_alarm)
+    reasons = [reason for reason, alarm in zip(get_args(Reason), alarms, strict=True) if alarm[0, at]]
     return ColumnReport(
         name=column.name,
         kind="category" if column.edges is None else "number",
@@ -231,29 +189,17 @@ def _column(detector: Detector, results: Results, batch: Batch, at: int) -> Colu
 
 
 def _performance(detector: Detector, results: Results) -> Performance:
-    def score(at: int) -> Score:
-        return Score(
-            float(results.scores[0, at]),
-            float(detector.expected[at]),
-            float(results.lost[0, at]),
-            float(results.p_scores[0, at]),
-            bool(results.score_alarm[0, at]) and results.rows >= detector.params.min_rows,
-        )
-
-    accuracy, f1, estimated = range(len(SCORES))
-    measured = not np.isnan(results.scores[0, accuracy])
-    errors = detector.reference.estimate
+    values = (results.scores[0], detector.expected, results.lost[0], results.p_scores[0], results.score_alarm[0])
+    accuracy, f1, estimated = (Score(*each) for each in zip(*(of_scores.tolist() for of_scores in values), strict=True))
+    measured = not math.isnan(accuracy.value)
+    known = detector.reference.estimate
+    errors = (known.mean_absolute_error, known.mean_error, known.largest_error) if known else (None, None, None)
     return Performance(
-        score(accuracy) if measured else None,
-        score(f1) if measured else None,
-        EstimatedAccuracy(
-            **msgspec.structs.asdict(score(estimated)),
-            mean_absolute_error=errors.mean_absolute_error if errors else None,
-            mean_error=errors.mean_error if errors else None,
-            largest_error=errors.largest_error if errors else None,
-        ),
+        accuracy if measured else None,
+        f1 if measured else None,
+        EstimatedAccuracy(*msgspec.structs.astuple(estimated), *errors),
     )
 
 
 def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None

@@ -7,9 +7,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from obesity_levels.drift.batch import CHOICES, NUMBERS, Batch
+from obesity_levels.drift.batch import CHOICES, HIGHEST, LOWEST, NUMBERS, Batch
 from obesity_levels.params import ScenariosParams
-from obesity_levels.schema import CATEGORIES, LEVELS, SCALES
+from obesity_levels.schema import CATEGORIES, LEVELS
 
 _CATEGORY_COUNTS = np.array([len(CATEGORIES[name]) for name in CHOICES])
 FIELD_ERROR_INTENSITY = 1.0
@@ -24,12 +24,8 @@ class Moments(NamedTuple):
     @classmethod
     def of(cls, reference: Batch) -> Self:
         """Those of `reference`; 0 and 0 for a number that none of its rows has."""
-        numbers = reference.on_scale()
-        columns = [column[~np.isnan(column)] for column in numbers.T]
-        return cls(
-            np.array([column.mean() if len(column) else 0.0 for column in columns]),
-            np.array([column.std() if len(column) else 0.0 for column in columns]),
-        )
+        numbers = np.ma.masked_invalid(reference.on_scale())
+        return cls(numbers.mean(axis=0).filled(0), numbers.std(axis=0).filled(0))
 
 
 class Setting(NamedTuple):
@@ -49,9 +45,8 @@ def feature_shift(batch: Batch, intensity: float, setting: Setting) -> Batch:
     Cut off at the ends of the scales, on which everybody still answers.
     """
     mean, sd = setting.moments
-    low, high = np.array([SCALES[name] for name in NUMBERS]).T
     moved = mean + intensity * sd + (batch.numbers - mean) * (1 + intensity)
-    return replace(batch, numbers=np.clip(moved, low, high))
+    return replace(batch, numbers=np.clip(moved, LOWEST, HIGHEST))
 
 
 def missing_values(batch: Batch, intensity: float, setting: Setting) -> Batch:

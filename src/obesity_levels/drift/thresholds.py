@@ -7,16 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from obesity_levels.drift.histograms import (
-    FORMAT,
-    LEVEL,
-    Column,
-    Counts,
-    Reference,
-    Thresholds,
-    population_stability_index,
-    quantile_edges,
-)
+from obesity_levels.drift import histograms
+from obesity_levels.drift.histograms import LEVEL, Column, Counts, Reference, Thresholds
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.model.classifier import Manifest
 from obesity_levels.model.features import MISSING, Matrix
@@ -31,17 +23,18 @@ def build_reference(
 
     `levels` are predicted for rows that the model was not trained on: a forest is overconfident on its training rows.
     """
-    calibrate = params.calibrate
-    alpha = params.detect.alpha / (2 * (len(manifest.features) + 1))
+    calibrate, detect = params.calibrate, params.detect
+    sizes, draws, seed = calibrate.window_sizes, calibrate.threshold_draws, calibrate.seed
+    alpha = detect.alpha / (2 * (len(manifest.features) + 1))
     columns = []
     for name, values in [*zip(manifest.features, train.T, strict=True), (LEVEL, levels)]:
         present = values[values != MISSING]
         if not len(present):
             raise TooFewRowsError(f"no training row has '{name}': there is nothing to compare with")
         categories = LEVELS if name == LEVEL else CATEGORIES.get(name)
-        edges = quantile_edges(present, params.bins) if categories is None else None
-        bounds = np.array(edges if categories is None else range(1, len(categories)), np.float32)
-        counts = np.bincount(np.searchsorted(bounds, present, side="right"), minlength=len(bounds) + 1)
+        edges = histograms.quantile_edges(present, params.bins) if categories is None else None
+        bounds = edges or range(1, len(categories or ()))
+        counts, _ = np.histogram(present, [-np.inf, *bounds, np.inf])
         missing = len(values) - len(present)
         columns.append(
             Column(
@@ -50,18 +43,15 @@ def build_reference(
                 categories=None if categories is None else list(categories),
                 counts=counts.tolist(),
                 missing=missing,
-                psi_critical=psi_thresholds(
-                    counts, calibrate.window_sizes, alpha, calibrate.threshold_draws, calibrate.seed
-                ),
-                missing_critical=missing_thresholds(missing, len(values), params.calibrate.window_sizes, alpha),
+                psi_critical=psi_thresholds(counts, sizes, alpha, draws, seed),
+                missing_critical=missing_thresholds(missing, len(values), sizes, alpha),
             )
         )
-    detect = params.detect
     return Reference(
-        format=FORMAT,
+        format=histograms.FORMAT,
         model_version=manifest.version,
         columns=columns,
-        sizes=params.calibrate.window_sizes,
+        sizes=sizes,
         thresholds=Thresholds(detect.min_window_rows, detect.psi, detect.missing_rate),
         params=msgspec.to_builtins(params),
         false_alarm_rate={},
@@ -79,7 +69,10 @@ def psi_thresholds(counts: Counts, sizes: Sequence[int], alpha: float, draws: in
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(counts + 0.5, size=draws)
     return [
-        round(float(np.quantile(population_stability_index(counts, rng.multinomial(size, shares)), 1 - alpha)), 6)
+        round(
+            float(np.quantile(histograms.population_stability_index(counts, rng.multinomial(size, shares)), 1 - alpha)),
+            6,
+        )
         for size in sizes
     ]
 

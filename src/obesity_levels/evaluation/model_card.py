@@ -5,10 +5,10 @@ After Mitchell et al., "Model Cards for Model Reporting" (2019). Deterministic, 
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from tabulate import tabulate
 
 from obesity_levels.evaluation.gate import Gate
+from obesity_levels.io import number, render_template
 from obesity_levels.model.classifier import Manifest
 
 METRICS = {
@@ -34,17 +34,9 @@ def model_card(
 
     `metrics` are those of `ingest`, `featurize` and `drift`.
     """
-    environment = Environment(
-        loader=PackageLoader("obesity_levels", "evaluation"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {"number": _number, "percent": "{:.1%}".format}
     causes = [cause for column in clean["cells"]["set_missing"].values() for cause in column.items()]
-    return environment.get_template("model_card.md.jinja").render(
+    card = render_template(
+        "evaluation/model_card.md.jinja",
         manifest=manifest,
         clean=clean,
         evaluation=evaluation,
@@ -55,28 +47,25 @@ def model_card(
         titles=CONDITIONS,
         **metrics,
     )
+    return f"{card}\n"
 
 
 def results_table(evaluation: dict[str, Any]) -> str:
     """The content of metrics/evaluate.json as a Markdown table: test, validation, cross-validation."""
     splits, crossed = (evaluation["test"], evaluation["validation"]), evaluation["cross_validation"]
     lines = [
-        [title, *(_number(one[name]) for one in splits), _spread(crossed.get(name))] for name, title in METRICS.items()
+        [title, *(number(one[name]) for one in splits), _spread(crossed.get(name))] for name, title in METRICS.items()
     ]
     intervals = (one["accuracy_interval"] for one in splits)
     lines.insert(1, ["accuracy, 95 % interval", *(f"{one['low']:.3f} to {one['high']:.3f}" for one in intervals), ""])
     for kind, name in (("origin", "people"), ("completeness", "incomplete")):
         cells = (one["slices"][kind][name] for one in splits)
-        texts = (f"{_number(cell['accuracy'])} ({cell['support']} rows)" for cell in cells)
+        texts = (f"{number(cell['accuracy'])} ({cell['support']} rows)" for cell in cells)
         lines.append([f"accuracy, {name}", *texts, _spread(crossed.get(name, {}).get("accuracy"))])
     for name in ("bmi_rule", "majority"):
-        scores = (_number(one["baselines"][name]["accuracy"]) for one in splits)
+        scores = (number(one["baselines"][name]["accuracy"]) for one in splits)
         lines.append([f"accuracy, baseline {name}", *scores, ""])
     return tabulate(lines, ["", "test", "validation", "cross-validation"], "github", disable_numparse=True)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def _spread(found: dict[str, float | None] | None) -> str:

@@ -8,15 +8,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
-from tests.obesity_levels.drift.conftest import batch_of
+from tests.obesity_levels.drift.conftest import CONFIDENCE, batch_of
 
 from obesity_levels.data.simulation import draw_people
-from obesity_levels.drift.batch import NUMBERS, Batch
+from obesity_levels.drift.batch import NUMBERS, Batch, Confidence, fit_confidence, score
 from obesity_levels.drift.calibration import false_alarm_rates
 from obesity_levels.drift.detection import Detector, exact_p, kolmogorov_smirnov
 from obesity_levels.drift.histograms import LEVEL
 from obesity_levels.drift.report import report_table
-from obesity_levels.drift.scoring import Confidence, Scored, fit_confidence
 from obesity_levels.drift.thresholds import build_reference
 from obesity_levels.io import NO_LABEL
 from obesity_levels.model.features import MISSING
@@ -115,9 +114,8 @@ def test_the_order_of_the_columns_changes_nothing(world, fresh, drift_params):
     train = world.train.matrix("full")[:, order]
     reference = build_reference(train, world.held_out.scored.levels[0][:300], manifest, drift_params)
     detector = Detector(reference, train, world.held_out.scored, drift_params.detect)
-    matrix = fresh.matrix("full")
-    batch = Scored.of(matrix[:, order], fresh.labels, world.classifier.probabilities(matrix), Confidence(0.0, 1.0))
-    results, expected = detector.test(batch), world.results(fresh)
+    batch = score(fresh, world.classifier, CONFIDENCE)
+    results, expected = detector.test(batch._replace(matrix=batch.matrix[:, :, order])), world.results(fresh)
     places = [*order, len(order)]
     for found, column in zip(results.columns, expected.columns, strict=True):
         np.testing.assert_allclose(found[0], column[0, places], rtol=1e-12)
@@ -126,7 +124,7 @@ def test_the_order_of_the_columns_changes_nothing(world, fresh, drift_params):
 
 def test_p_values_are_those_of_scipy_corrected_over_all_tests_of_the_batch(world, fresh):
     matrix, train = fresh.matrix("full"), world.train.matrix("full")
-    batch = Scored.of(matrix, fresh.labels, world.classifier.probabilities(matrix), Confidence(0.0, 1.0))
+    batch = score(fresh, world.classifier, CONFIDENCE)
     raw, results = world.detector.compare(batch), world.results(fresh)
     for at, name in enumerate(PROFILES["full"]):
         present = [rows[rows[:, at] != MISSING, at] for rows in (train, matrix)]

@@ -59,13 +59,14 @@ def test_equal_shares_have_a_psi_of_0(reference, times):
 @given(pairs)
 def test_chi_squared_is_that_of_scipy(pair):
     reference, current = (c[pair[0] + pair[1] > 0] for c in pair)
-    statistic, freedom = chi_squared(*pair)
+    statistic, freedom, least = chi_squared(*pair)
     if len(reference) == 1:
         assert (statistic, freedom) == (0, 0)
         return
     expected = stats.chi2_contingency([reference, current], correction=False)
     assert statistic == pytest.approx(expected.statistic, rel=1e-9, abs=1e-9)
     assert freedom == expected.dof
+    assert least == pytest.approx(expected.expected_freq.min())
 
 
 @given(pairs)
