@@ -6,7 +6,6 @@ from obesity_levels.drift import calibration
 from obesity_levels.drift.batch import Batch, HeldOut, fit_confidence
 from obesity_levels.drift.detection import Detector
 from obesity_levels.drift.plots import draw_drift_calibration
-from obesity_levels.drift.thresholds import build_reference
 from obesity_levels.errors import run_stage
 from obesity_levels.io import read_split, write_json, write_plot_csv
 from obesity_levels.model.classifier import load_classifier, most_probable
@@ -21,7 +20,7 @@ def main() -> None:
     train, validation, test = (read_split(FEATURES, name) for name in SPLITS)
     on_validation = classifier.probabilities(validation.matrix)
     confidence = fit_confidence(on_validation, validation.labels)
-    reference = build_reference(train.matrix, most_probable(on_validation), classifier.manifest, params)
+    reference = calibration.build_reference(train.matrix, most_probable(on_validation), classifier.manifest, params)
 
     train_batch = Batch.of_splits(train)
     held_out = HeldOut.of(Batch.of_splits(validation, test), classifier, confidence)

@@ -80,9 +80,14 @@ class Batch:
         """The rows with these indices, which may repeat."""
         return replace(self, numbers=self.numbers[at], choices=self.choices[at], labels=self.labels[at])
 
-    def on_scale(self) -> npt.NDArray[np.float64]:
+    def on_scale(self) -> Floats:
         """The numbers on their scale; NaN elsewhere."""
         return np.where((self.numbers >= LOWEST) & (self.numbers <= HIGHEST), self.numbers, np.nan)
+
+    def moments(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of each number on its scale; 0 and 0 for one that no row has."""
+        numbers = np.ma.masked_invalid(self.on_scale())
+        return numbers.mean(axis=0).filled(0), numbers.std(axis=0).filled(0)
 
     def matrix(self, profile: str) -> Matrix:
         """The input matrix of `profile`. A number off its scale is missing, as in every row that is predicted."""

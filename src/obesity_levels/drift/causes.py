@@ -126,10 +126,8 @@ def constant_ratio(name: str, batch: Batch, train: Batch, rule: CausesParams, ma
     if abs(math.log(ratio)) < math.log(rule.least_ratio):
         return None
     for known in _KNOWN_RATIOS.get(name, ()):
-        if (
-            abs(math.log(ratio / known)) < math.log(_KNOWN_WITHIN)
-            and _distance(name, found / known, reference) <= rule.alike
-        ):
+        near = 1 / _KNOWN_WITHIN < ratio / known < _KNOWN_WITHIN
+        if near and _distance(name, found / known, reference) <= rule.alike:
             return known
     restored = _on_scale(name, found / ratio)
     divided = _distance(name, restored, reference)

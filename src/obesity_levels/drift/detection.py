@@ -21,8 +21,8 @@ from obesity_levels.schema import LEVELS
 
 Bools = npt.NDArray[np.bool_]
 
-SCORES = ("accuracy", "f1_weighted", "estimated_accuracy")
-_ACCURACY, _F1, _ESTIMATE = range(len(SCORES))
+# The columns of scores.
+_ACCURACY, _F1, _ESTIMATE = range(3)
 _PAIRS = len(LEVELS) ** 2 + 1
 _TINY = 1e-6
 
@@ -31,7 +31,7 @@ class Columns(NamedTuple):
     """Effects and p-values, shape (batches, columns): the columns of the reference, in its order, LEVEL last.
 
     `ks` is NaN for categories; it and `psi` are NaN where the column is missing in every row. A test that could not be
-    made has a p-value of 1.
+    made has a p-value of 1; `p_unseen` is NaN for a column that is not a question with categories.
     """
 
     ks: Floats
@@ -47,9 +47,10 @@ class Columns(NamedTuple):
 class Results(NamedTuple):
     """The results for each batch. All p-values, also those in `columns`, are corrected over all tests of the batch.
 
-    `scores`, the share of the expected score that is `lost`, their p-values and alarms have shape (batches, 3), in the
-    order of SCORES; accuracy and F1 are NaN where too few rows have labels. An alarm means that the effect is large and
-    not due to chance, in a batch of enough rows; alarms of columns have shape (batches, columns).
+    `scores`, the share of the expected score that is `lost`, their p-values and alarms have shape (batches, 3):
+    accuracy, weighted F1, estimated accuracy. Accuracy and F1 are NaN where too few rows have labels. An alarm means
+    that the effect is large and not due to chance; a batch of too few rows has none. Alarms of columns have shape
+    (batches, columns).
     """
 
     rows: int
@@ -87,14 +88,7 @@ class Detector:
         self.cells = Cells(reference.columns)
         self.rows = len(train)
         self._counts = [np.array(column.counts) for column in reference.columns]
-        self._sorted = {
-            at: np.sort(train[train[:, at] != MISSING, at])
-            for at, column in enumerate(reference.columns)
-            if column.edges is not None
-        }
-        # The tests that are made, in the order of p-values in `judge`: only categories can be unseen.
-        category = [column.edges is None and column.name != LEVEL for column in reference.columns]
-        self._tests = np.array([True] * 2 * len(category) + category + [True] * len(SCORES))
+        self._sorted = [np.sort(values[values != MISSING]) for values in train.T]
         self._held_out = held_out
         self.expected = _scores(held_out)[0]
         self._chance: dict[int, Floats] = {}
@@ -111,30 +105,22 @@ class Detector:
 
     def _compare(self, at: int, batches: Scored, current: Counts, missing: Counts) -> Columns:
         """Test one column; the results have the shape (batches,)."""
-        column, rows = self.reference.columns[at], batches.levels.shape[1]
+        column, rows, count = self.reference.columns[at], batches.levels.shape[1], len(missing)
         exists = missing < rows
-        p_distribution, nothing = np.ones(len(missing)), np.full(len(missing), np.nan)
-        ks, psi = nothing, nothing.copy()
+        ks, psi, p = np.full(count, np.nan), np.full(count, np.nan), np.ones(count)
         psi[exists] = histograms.population_stability_index(self._counts[at], current[exists])
         critical = histograms.critical(self.reference.sizes, column.psi_critical, rows - missing)
-        unseen = np.zeros_like(missing)
+        psi_critical = np.maximum(critical, self.params.psi)
+        unseen, p_unseen = np.zeros_like(missing), np.full(count, np.nan)
         if column.edges is not None:
-            ks, p_distribution = kolmogorov_smirnov(self._sorted[at], batches.matrix[:, :, at])
+            ks, p = kolmogorov_smirnov(self._sorted[at], batches.matrix[:, :, at])
         else:
-            p_distribution[exists] = self._homogeneous(at, current[exists])
+            p[exists] = self._homogeneous(at, current[exists])
             if column.name != LEVEL:  # categories that no reference row has, and texts that are no category
                 unseen = current[:, self._counts[at] == 0].sum(axis=1) + batches.unseen[at]
-        p_missing, p_unseen = self._p_more(missing, rows, column.missing), self._p_more(unseen, rows, 0)
-        return Columns(
-            ks,
-            psi,
-            np.maximum(critical, self.params.psi),
-            missing / rows,
-            unseen / rows,
-            p_distribution,
-            p_missing,
-            p_unseen,
-        )
+                p_unseen = self._p_more(unseen, rows, 0)
+        p_missing = self._p_more(missing, rows, column.missing)
+        return Columns(ks, psi, psi_critical, missing / rows, unseen / rows, p, p_missing, p_unseen)
 
     def judge(self, batches: Scored, columns: Columns) -> Results:
         """Test the scores, correct all p-values for the number of tests, and decide on alarms."""
@@ -153,7 +139,8 @@ class Detector:
             p_scores[here, _ACCURACY] = stats.binom.cdf(right, n, self.expected[_ACCURACY])
             p_scores[here, _F1] = self._p_no_better(_F1, int(n), scores[here, _F1])
         p_scores[~enough, _ESTIMATE] = self._p_no_better(_ESTIMATE, rows, scores[~enough, _ESTIMATE])
-        p[:, self._tests] = stats.false_discovery_control(p[:, self._tests], axis=1)
+        made = ~np.isnan(p[0])
+        p[:, made] = stats.false_discovery_control(p[:, made], axis=1)
         p_distribution, p_missing, p_unseen, p_scores = np.split(p, [width, 2 * width, 3 * width], axis=1)
 
         alpha = params.alpha if rows >= params.min_rows else 0  # no p-value is below 0

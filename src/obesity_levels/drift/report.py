@@ -13,7 +13,7 @@ from obesity_levels.drift.batch import Batch, Scored
 from obesity_levels.drift.causes import Cause, find_causes, unseen_texts
 from obesity_levels.drift.detection import Detector, Results
 from obesity_levels.drift.histograms import Cells, FalseAlarmRate, Reference, Verdict
-from obesity_levels.io import number, render_template
+from obesity_levels.io import render_template
 from obesity_levels.params import SeverityParams
 
 SCHEMA_VERSION = 1
@@ -105,8 +105,10 @@ def build_report(
     verdict: Verdict = "drift" if drifted else "no drift" if enough else "too few rows to tell"
     causes = find_causes(detector, results, batch, train) if drifted else []
     performance = _performance(detector, results)
-    accuracy = performance.accuracy
-    basis: Literal["measured", "estimated"] = "measured" if accuracy else "estimated"
+    measured = performance.accuracy
+    lost = (measured or performance.estimated_accuracy).lost
+    kind = "labelled" if measured else "unlabelled"
+    said = {"verdict": verdict, "causes": causes, "min_rows": min_rows, "accuracy": measured}
     return Report(
         schema_version=SCHEMA_VERSION,
         created=created,
@@ -116,17 +118,11 @@ def build_report(
         labelled_rows=int(results.labelled[0]),
         columns_ignored=batch.ignored,
         verdict=verdict,
-        severity=severity((accuracy or performance.estimated_accuracy).lost, detector.params.severity)
-        if drifted
-        else None,
-        severity_basis=basis if drifted else None,
-        recommendation=render_template(
-            "drift/recommendation.txt.jinja", verdict=verdict, causes=causes, min_rows=min_rows, accuracy=accuracy
-        ),
+        severity=severity(lost, detector.params.severity) if drifted else None,
+        severity_basis=("measured" if measured else "estimated") if drifted else None,
+        recommendation=render_template("drift/recommendation.txt.jinja", **said),
         causes=causes,
-        false_alarm_rate=reference.false_alarms("labelled" if accuracy else "unlabelled", results.rows)
-        if enough
-        else None,
+        false_alarm_rate=reference.false_alarms(kind, results.rows) if enough else None,
         performance=performance,
         columns=[_column(detector, results, batch, at) for at in range(len(reference.columns))],
     )
@@ -152,18 +148,13 @@ def distributions(reference: Reference, scored: Scored) -> dict[str, pd.DataFram
 
 def report_table(report: Report) -> str:
     """The report as text for a terminal."""
-    columns = [
-        [
-            column.name,
-            ", ".join(column.reasons),
-            *map(number, (column.ks, column.psi, column.psi_critical, column.p_value)),
-            f"{column.missing_share:.1%}",
-            f"{column.missing_share_reference:.1%}",
-        ]
-        for column in report.columns
-    ]
+    rows = []
+    for c in report.columns:
+        numbers = (c.ks, c.psi, c.psi_critical, c.p_value, c.missing_share, c.missing_share_reference)
+        rows.append([c.name, ", ".join(c.reasons), *numbers])
     headers = ["column", "alarm", "KS", "PSI", "PSI, critical", "p", "missing", "in training"]
-    table = tabulate(columns, headers, tablefmt="github", disable_numparse=True)
+    formats = ["", "", ".3f", ".3f", ".3f", ".3f", ".1%", ".1%"]
+    table = tabulate(rows, headers, tablefmt="github", floatfmt=formats, numalign="left")
     return render_template("drift/report.txt.jinja", report=report, table=table)
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from obesity_levels.drift.batch import CHOICES, HIGHEST, LOWEST, NUMBERS, Batch
+from obesity_levels.drift.histograms import Floats
 from obesity_levels.params import ScenariosParams
 from obesity_levels.schema import CATEGORIES, LEVELS
 
@@ -15,24 +15,11 @@ _CATEGORY_COUNTS = np.array([len(CATEGORIES[name]) for name in CHOICES])
 FIELD_ERROR_INTENSITY = 1.0
 
 
-class Moments(NamedTuple):
-    """Mean and standard deviation of each of NUMBERS over the reference rows."""
-
-    mean: npt.NDArray[np.float64]
-    sd: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, reference: Batch) -> Self:
-        """Those of `reference`; 0 and 0 for a number that none of its rows has."""
-        numbers = np.ma.masked_invalid(reference.on_scale())
-        return cls(numbers.mean(axis=0).filled(0), numbers.std(axis=0).filled(0))
-
-
 class Setting(NamedTuple):
-    """What a scenario is drawn from."""
+    """What a scenario is drawn from; `moments` are the mean and the standard deviation of each of NUMBERS."""
 
     params: ScenariosParams
-    moments: Moments
+    moments: tuple[Floats, Floats]
     rng: np.random.Generator
 
 
@@ -77,10 +64,9 @@ def combined(batch: Batch, intensity: float, setting: Setting) -> Batch:
 
 def noise(batch: Batch, intensity: float, setting: Setting) -> Batch:
     """Normal noise of one standard deviation on `noise_share` of the numbers (times `intensity`)."""
+    _, sd = setting.moments
     hit = setting.rng.random(batch.numbers.shape) < setting.params.noise_share * intensity
-    return replace(
-        batch, numbers=batch.numbers + hit * setting.rng.normal(0, 1, batch.numbers.shape) * setting.moments.sd
-    )
+    return replace(batch, numbers=batch.numbers + hit * setting.rng.normal(0, 1, batch.numbers.shape) * sd)
 
 
 def category_swap(batch: Batch, intensity: float, setting: Setting) -> Batch:

@@ -9,10 +9,10 @@ import pytest
 
 from obesity_levels.data.simulation import draw_people
 from obesity_levels.drift.batch import Batch, Confidence, HeldOut, score
+from obesity_levels.drift.calibration import build_reference
 from obesity_levels.drift.detection import Detector, Results
 from obesity_levels.drift.histograms import Reference
 from obesity_levels.drift.report import Report, Source, build_report
-from obesity_levels.drift.thresholds import build_reference
 from obesity_levels.io import level_indices
 from obesity_levels.model.classifier import DataOrigin, Manifest, Search
 from obesity_levels.model.features import MISSING

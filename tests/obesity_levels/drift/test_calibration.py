@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from obesity_levels.drift.calibration import draw, false_alarm_rates, power, rate, try_scenarios
+from obesity_levels.drift.calibration import (
+    draw,
+    false_alarm_rates,
+    missing_thresholds,
+    power,
+    psi_thresholds,
+    rate,
+    try_scenarios,
+)
 from obesity_levels.drift.scenarios import cases
-from obesity_levels.drift.thresholds import missing_thresholds, psi_thresholds
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from tests.obesity_levels.drift.conftest import CONFIDENCE, batch_of
 
 from obesity_levels.data.simulation import draw_people
 from obesity_levels.drift.batch import NUMBERS, Batch, Confidence, fit_confidence, score
-from obesity_levels.drift.calibration import false_alarm_rates
+from obesity_levels.drift.calibration import build_reference, false_alarm_rates
 from obesity_levels.drift.detection import Detector, exact_p, kolmogorov_smirnov
 from obesity_levels.drift.histograms import LEVEL
 from obesity_levels.drift.report import report_table
-from obesity_levels.drift.thresholds import build_reference
 from obesity_levels.io import NO_LABEL
 from obesity_levels.model.features import MISSING
 from obesity_levels.schema import CATEGORIES, LEVELS, PROFILES

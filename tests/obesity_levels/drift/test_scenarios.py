@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from obesity_levels.drift.batch import CHOICES, NUMBERS
-from obesity_levels.drift.scenarios import SCENARIOS, Moments, Setting, cases
+from obesity_levels.drift.scenarios import SCENARIOS, Setting, cases
 from obesity_levels.schema import CATEGORIES, LEVELS, SCALES
 
 
 @pytest.fixture
 def apply(world, fresh, drift_params):
     def applied(name: str, intensity: float, seed: int = 1):
-        setting = Setting(drift_params.scenarios, Moments.of(world.train), np.random.default_rng(seed))
+        setting = Setting(drift_params.scenarios, world.train.moments(), np.random.default_rng(seed))
         return SCENARIOS[name](fresh, intensity, setting)
 
     return applied
@@ -36,7 +36,7 @@ def test_the_batch_that_is_changed_keeps_its_rows_and_is_itself_left_alone(apply
 
 def test_a_feature_shift_moves_means_and_spreads_where_no_scale_ends(apply, fresh, world):
     height = NUMBERS.index("Height")
-    mean, sd = (part[height] for part in Moments.of(world.train))
+    mean, sd = (part[height] for part in world.train.moments())
     shifted = apply("feature_shift", 0.3).numbers[:, height]
     expected = mean + 0.3 * sd + (fresh.numbers[:, height] - mean) * 1.3
     np.testing.assert_allclose(shifted, expected)
@@ -73,7 +73,7 @@ def _parts(batch):
 
 def test_a_level_that_no_row_has_leaves_the_batch_as_it_is(apply, fresh, world, drift_params):
     without = fresh.take(np.flatnonzero(fresh.labels != LEVELS.index(drift_params.scenarios.imbalance_level)))
-    setting = Setting(drift_params.scenarios, Moments.of(world.train), np.random.default_rng(1))
+    setting = Setting(drift_params.scenarios, world.train.moments(), np.random.default_rng(1))
     same = SCENARIOS["label_imbalance"](without, 0.5, setting)
     np.testing.assert_array_equal(same.numbers, without.numbers)
 
