@@ -8,6 +8,7 @@ from obesity_levels.data.simulation import simulate
 from obesity_levels.data.source import read_raw
 from obesity_levels.errors import SourceError
 from obesity_levels.io import (
+    join_names,
     read_json,
     read_parquet,
     read_split,
@@ -19,6 +20,11 @@ from obesity_levels.io import (
 )
 from obesity_levels.model.features import encode_table, input_matrix
 from obesity_levels.schema import COLUMNS
+
+
+@pytest.mark.parametrize(("names", "said"), [("", ""), ("A", "A"), ("AB", "A and B"), ("ABC", "A, B and C")])
+def test_names_are_enumerated(names, said):
+    assert join_names([*names]) == said
 
 
 def test_a_table_keeps_its_line_numbers(tmp_path):
