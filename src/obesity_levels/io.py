@@ -24,6 +24,9 @@ LINE = "line"
 NO_LABEL = -1
 """Stands for a missing label where labels are indices in LEVELS."""
 
+Groups = npt.NDArray[np.int32]
+Matrix = npt.NDArray[np.float32]
+
 
 class Rows(NamedTuple):
     """One split, row by row.
@@ -35,7 +38,7 @@ class Rows(NamedTuple):
     answers: pd.DataFrame
     labels: npt.NDArray[np.int64]
     groups: npt.NDArray[np.int64]
-    matrix: npt.NDArray[np.float32]
+    matrix: Matrix
 
     @classmethod
     def concatenate(cls, *splits: Self) -> Self:
@@ -44,14 +47,7 @@ class Rows(NamedTuple):
         return cls(pd.concat(answers), *map(np.concatenate, arrays))
 
 
-def write_split(
-    folder: Path,
-    name: str,
-    rows: pd.DataFrame,
-    groups: npt.NDArray[np.int32],
-    matrix: npt.NDArray[np.float32],
-    profile: str,
-) -> None:
+def write_split(folder: Path, name: str, rows: pd.DataFrame, groups: Groups, matrix: Matrix, profile: str) -> None:
     """Write the split `name`: clean rows, indexed by LINE, with their groups and their input matrix."""
     inputs = pd.DataFrame(matrix, columns=[f"input.{feature}" for feature in PROFILES[profile]], index=rows.index)
     write_parquet(pd.concat([rows, inputs], axis=1).assign(group=groups), folder / f"{name}.parquet")
@@ -73,8 +69,7 @@ def read_split(folder: Path, name: str) -> Rows:
 
 def level_indices(labels: pd.Series) -> npt.NDArray[np.int64]:
     """The index in LEVELS of each label; NO_LABEL where it is missing."""
-    indices = labels.map({level: index for index, level in enumerate(LEVELS)})
-    return indices.fillna(NO_LABEL).to_numpy(dtype=np.int64)
+    return pd.Index(LEVELS).get_indexer(labels)
 
 
 def write_parquet(rows: pd.DataFrame, path: Path) -> None:
@@ -94,10 +89,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def write_raw_csv(rows: pd.DataFrame, path: Path) -> None:
     """Write a table of texts as they are, without quotes. No cell may need any, as in a table of `simulate`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write((",".join(rows.columns) + "\n").encode())
-        options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
-        pa.csv.write_csv(pa.Table.from_pandas(rows, preserve_index=False), file, options)
+    options = pa.csv.WriteOptions(quoting_style="none", quoting_header="none")
+    pa.csv.write_csv(pa.Table.from_pandas(rows, preserve_index=False), path, options)
 
 
 def write_plot_csv(table: pd.DataFrame, path: Path) -> None:
@@ -115,7 +108,7 @@ def write_png(figure: "Figure", path: Path) -> None:
 def write_json(content: Any, path: Path) -> None:
     """Write JSON-like `content`, its floats rounded to 6 digits. Raises ValueError for NaN and infinity."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rounded(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rounded(content), indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -155,12 +148,7 @@ def leaves(tree: Any, prefix: str = "", *, into_lists: bool = True) -> Iterator[
             yield f"{prefix}{key}", value
 
 
-def rounded(value: Any, digits: int = 6) -> Any:
+def rounded(value: Any) -> Any:
     """`value`, a JSON-like structure, with plain, rounded numbers: the last bits differ from machine to machine."""
-    if isinstance(value, dict):
-        return {key: rounded(item, digits) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item, digits) for item in value]
-    if isinstance(value, float | np.floating):
-        return round(float(value), digits) + 0.0  # no negative zero
-    return int(value) if isinstance(value, np.integer) else value
+    text = json.dumps(value, default=lambda number: number.item(), allow_nan=False)  # numpy's numbers are not JSON's
+    return json.loads(text, parse_float=lambda number: round(float(number), 6) + 0.0)  # no negative zero

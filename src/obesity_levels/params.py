@@ -1,6 +1,7 @@
 """params.yaml as typed structs: an unknown key, a wrong type or a value out of range is an error that names the key."""
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -9,7 +10,7 @@ from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from obesity_levels.errors import InvalidField, ParamsError, invalid_field
+from obesity_levels.errors import ParamsError, invalid_field
 from obesity_levels.paths import PARAMS_YAML
 from obesity_levels.schema import COLUMNS, LEVELS, PROFILES, SCALES, Level
 
@@ -269,12 +270,21 @@ def load_params(path: Path = PARAMS_YAML) -> Params:
 
 
 def load_yaml(path: Path, kind: type[Struct]) -> Struct:
-    """Read `path` into `kind`. Raises ParamsError, which names the file and the key, if it does not fit."""
+    """Read `path` into `kind`. Raises ParamsError if it does not fit.
+
+    The error names the file, the key and what is wrong with it; for an unknown key, the most similar known one.
+    """
     content = read_yaml(path)
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise ParamsError(_explain(path, invalid_field(error), kind)) from error
+        key, fault, name, reason = invalid_field(error)
+        if fault == "unknown":
+            key = f"{key}.{name}" if key else name
+            known = list(_known_keys(kind))
+            near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(name, known, n=1)
+            reason = "no such key" + (f": did you mean '{near[0]}'?" if near else ": remove it")
+        raise ParamsError(f"{path}: {key}: {reason}" if key else f"{path}: {reason}") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -294,21 +304,8 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _explain(path: Path, field: InvalidField, kind: type[msgspec.Struct]) -> str:
-    """The file, the key and what is wrong with it; for an unknown key, the most similar known one."""
-    key, reason = field.path, field.reason
-    if field.kind == "unknown":
-        key = f"{key}.{field.name}" if key else field.name
-        known = _known_keys(kind)
-        near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(field.name, known, n=1)
-        reason = "no such key" + (f": did you mean '{near[0]}'?" if near else ": remove it")
-    return f"{path}: {key}: {reason}" if key else f"{path}: {reason}"
-
-
-def _known_keys(kind: type[msgspec.Struct], prefix: str = "") -> list[str]:
-    keys = []
+def _known_keys(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
     for field in msgspec.structs.fields(kind):
-        keys.append(prefix + field.name)
+        yield prefix + field.name
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            keys.extend(_known_keys(field.type, f"{prefix}{field.name}."))
-    return keys
+            yield from _known_keys(field.type, f"{prefix}{field.name}.")

@@ -5,9 +5,8 @@ Source: Palechor & de la Hoz (2019), "Dataset for estimation of obesity levels b
 condition in individuals from Colombia, Peru and Mexico", Data in Brief 25 (UCI dataset 544).
 """
 
-from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self, get_args
 
 import msgspec
 from msgspec import Meta
@@ -128,21 +127,16 @@ class Question(NamedTuple):
         return f"one of {', '.join(self.categories or ())}, or null"
 
 
-def _questions() -> Iterator[Question]:
-    for field in msgspec.inspect.type_info(Patient).fields:  # type: ignore[attr-defined]
-        # a number's metadata are inside the union with null, a category's are around it
-        metadata: Any = field.type
-        union: Any = metadata.type if isinstance(metadata, msgspec.inspect.Metadata) else metadata
-        answer = next(t for t in union.types if not isinstance(t, msgspec.inspect.NoneType))
-        if isinstance(answer, msgspec.inspect.Metadata):
-            metadata, answer = answer, answer.type
-        categories = scale = None
-        if isinstance(answer, msgspec.inspect.EnumType):
-            categories = tuple(member.value for member in answer.cls)
-        else:
-            scale = (float(answer.ge), float(answer.le))
-        said = metadata.extra_json_schema
-        yield Question(field.name, said["description"], said["x-unit"], said["examples"][0], scale, categories)
+def _question(name: str, answer: Any) -> Question:
+    # a category's metadata are around the union with null, a number's are inside it
+    answer, meta = get_args(answer)
+    categories = scale = None
+    if isinstance(meta, Meta):
+        categories = tuple(str(category) for category in get_args(answer)[0])
+    else:
+        _, meta = get_args(answer)
+        scale = (float(meta.ge), float(meta.le))
+    return Question(name, meta.description, meta.extra_json_schema["x-unit"], meta.examples[0], scale, categories)
 
 
 LABEL = "NObeyesdad"
@@ -152,7 +146,7 @@ LEVELS: tuple[str, ...] = tuple(level.value for level in Level)
 ANSWERS: tuple[str, ...] = Patient.__struct_fields__
 COLUMNS: tuple[str, ...] = (*ANSWERS, LABEL)
 
-QUESTIONS: dict[str, Question] = {question.name: question for question in _questions()}
+QUESTIONS = {field.name: _question(field.name, field.type) for field in msgspec.structs.fields(Patient)}
 
 SCALES = {name: question.scale for name, question in QUESTIONS.items() if question.scale}
 """Name of a number -> (lowest, highest), both allowed."""

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from obesity_levels.data.duplicates import merge_duplicates
 from obesity_levels.data.source import extra_columns
@@ -21,7 +19,7 @@ CAUSES = ("empty", "marker", "unreadable", "out_of_scale")
 
 _VALID = -1
 _EMPTY, _MARKER, UNREADABLE, _OUT_OF_SCALE = range(len(CAUSES))
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
 class Cells(NamedTuple):
@@ -50,8 +48,11 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     """
     cells = read_cells(raw, params.markers)
     rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
-    reason = _reasons_to_reject(rows, cells[LABEL].cause)
-    accepted = (reason == "").to_numpy()
+    label_cause = cells[LABEL].cause
+    unanswered = rows[list(ANSWERS)].isna().all(axis=1)
+    conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != _VALID, unanswered]
+    reason = np.select(conditions, REASONS, default="")
+    accepted = reason == ""
     if not accepted.any():
         raise TooFewRowsError(
             f"none of the {len(raw)} rows has both a readable label and an answer:"
@@ -87,44 +88,25 @@ def read_cells(raw: pd.DataFrame, markers: Sequence[str]) -> dict[str, Cells]:
     return {name: _read_column(raw[name], name, markers) for name in COLUMNS if name in raw}
 
 
-def _reasons_to_reject(rows: pd.DataFrame, label_cause: npt.NDArray[np.int8]) -> pd.Series:
-    """One of REASONS for each row, or an empty text where the row is accepted."""
-    unanswered = rows[list(ANSWERS)].isna().all(axis=1)
-    conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != _VALID, unanswered]
-    return pd.Series(np.select(conditions, REASONS, default=""), index=rows.index)
-
-
 def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> Cells:
     # Each distinct text is read once: a column of a million texts has few.
-    array = pa.array(raw, type=pa.string())
-    encoded = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).dictionary_encode()
-    found, at = encoded.dictionary, encoded.indices.to_numpy()
-    text = pc.utf8_trim_whitespace(found)
+    at, found = pd.factorize(raw, use_na_sentinel=False)
+    text = found.str.strip()
+    values: np.ndarray
     if name in SCALES:
-        values, cause = _read_numbers(text, *SCALES[name])
-        changed = pc.not_equal(found, text).to_numpy(zero_copy_only=False)
+        low, high = SCALES[name]
+        readable = text.str.fullmatch(_NUMBER)
+        values = text.where(readable).to_numpy(dtype=np.float64)
+        valid = (values >= low) & (values <= high)
+        normalised = found != text
     else:
-        values, cause = _read_categories(text, LEVELS if name == LABEL else CATEGORIES[name])
-        changed = found.to_numpy(zero_copy_only=False) != values
-    is_marker = pc.is_in(pc.utf8_lower(text), pa.array([m.strip().lower() for m in markers], pa.string()))
-    cause[is_marker.to_numpy(zero_copy_only=False)] = _MARKER
-    cause[pc.equal(text, "").to_numpy(zero_copy_only=False)] = _EMPTY
-    changed &= cause == _VALID
-    usable = values.copy()
-    usable[cause != _VALID] = np.nan if name in SCALES else None
+        canonical = {category_key(category): category for category in (LEVELS if name == LABEL else CATEGORIES[name])}
+        values = np.array([canonical.get(category_key(t)) for t in text], dtype=object)
+        readable = valid = pd.notna(values)
+        normalised = found != values
+    is_marker = text.str.lower().isin([marker.strip().lower() for marker in markers])
+    conditions = [text == "", is_marker, valid, readable]
+    cause = np.select(conditions, [_EMPTY, _MARKER, _VALID, _OUT_OF_SCALE], UNREADABLE).astype(np.int8)
+    usable = np.where(cause == _VALID, values, np.nan)
     column = pd.Series(usable[at], index=raw.index, dtype="float64" if name in SCALES else "str")
-    return Cells(column, values[at] if name in SCALES else None, cause[at], changed[at])
-
-
-def _read_numbers(text: pa.StringArray, low: float, high: float) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
-    readable = pc.match_substring_regex(text, _NUMBER)
-    numbers = pc.cast(pc.if_else(readable, text, None), pa.float64()).to_numpy(zero_copy_only=False).copy()
-    in_scale = (numbers >= low) & (numbers <= high)
-    cause = np.select([in_scale, ~readable.to_numpy(zero_copy_only=False)], [_VALID, UNREADABLE], _OUT_OF_SCALE)
-    return numbers, cause.astype(np.int8)
-
-
-def _read_categories(text: pa.StringArray, categories: Sequence[str]) -> tuple[np.ndarray, npt.NDArray[np.int8]]:
-    canonical = {category_key(category): category for category in categories}
-    values = np.array([canonical.get(category_key(t)) for t in text.to_pylist()], dtype=object)
-    return values, np.where(pd.isna(values), UNREADABLE, _VALID).astype(np.int8)
+    return Cells(column, values[at] if name in SCALES else None, cause[at], (normalised & (cause == _VALID))[at])

@@ -4,14 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from obesity_levels.data.matching import (
-    Codes,
-    Pairs,
-    agreeing_pairs,
-    cell_codes,
-    connected_groups,
-    first_of_equal_rows,
-)
+from obesity_levels.data.matching import Codes, agreeing_pairs, cell_codes, connected_groups
 from obesity_levels.params import CopiesParams
 from obesity_levels.schema import COLUMNS, SCALES
 
@@ -25,79 +18,39 @@ def merge_duplicates(rows: pd.DataFrame, params: CopiesParams) -> tuple[pd.DataF
     contradict each other, nothing tells which of them it duplicates, and none of the three is merged. A merged row may
     agree with further rows, so merging is repeated until no rows agree. The result does not depend on row order.
     """
-    codes, values = cell_codes(rows)
-    fractional = [_has_fraction(values[at]) if name in SCALES else None for at, name in enumerate(COLUMNS)]
-    remaining = np.arange(len(rows))
-    found = codes
+    found, values = cell_codes(rows)
+    codes, remaining = found, np.arange(len(rows))
     pairs = np.empty((0, 2), dtype=np.int64)
-    merged: npt.NDArray[np.bool_] | None = None
+    # rows whose pairs are not known yet: of two rows that agree and are not equal, one has a missing cell
+    changed = np.any(codes < 0, axis=1)
     while True:
-        kept = np.unique(first_of_equal_rows(codes))
-        codes, remaining, pairs = codes[kept], remaining[kept], _reindexed(pairs, kept, len(codes))
-        if merged is not None:
-            merged = merged[kept]
-            pairs = pairs[~merged[pairs].any(axis=1)]
-        pairs = np.concatenate([pairs, agreeing_pairs(codes, params.min_shared_cells, of=merged)])
+        equal = pd.DataFrame(codes).duplicated().to_numpy()
+        kept = np.flatnonzero(~equal)
+        pairs = np.searchsorted(kept, pairs[~(changed | equal)[pairs].any(axis=1)])
+        codes, remaining, changed = codes[kept], remaining[kept], changed[kept]
+        pairs = np.concatenate([pairs, agreeing_pairs(codes, params.min_shared_cells, of=changed)])
 
-        sets = _consistent_sets(codes, pairs[_shared_fractions(codes, pairs, fractional) >= params.min_odd_numbers])
-        first = np.flatnonzero(~pd.Series(sets).duplicated())
-        if len(first) == len(codes):
+        odd = _have_fractions(codes, values)
+        shared = (odd[pairs[:, 0]] & odd[pairs[:, 1]]).sum(axis=1)
+        sets = pd.Series(connected_groups(pairs[shared >= params.min_odd_numbers], len(codes)))
+        filled = pd.DataFrame(codes).groupby(sets).transform("max").to_numpy()
+        contradicts = ((codes >= 0) & (codes != filled)).any(axis=1)
+        changed = (sets.duplicated(keep=False) & ~sets.isin(sets[contradicts])).to_numpy()
+        if not changed.any():
             break
-        filled = _filled(codes, sets)[sets[first]]
-        merged = np.bincount(sets)[sets[first]] > 1
-        codes, remaining, pairs = filled, remaining[first], _reindexed(pairs, first, len(codes))
+        # the rows of a set are now equal, and all but the first are dropped
+        codes[changed] = filled[changed]
 
     result = rows.iloc[remaining].copy()
-    restored = (codes >= 0) & (found[remaining] < 0)
-    for number, name in enumerate(COLUMNS):
-        gaps = np.flatnonzero(restored[:, number])
-        if len(gaps):
-            result.iloc[gaps, result.columns.get_loc(name)] = values[number].take(codes[gaps, number])
-    return result, {name: int(count) for name, count in zip(COLUMNS, restored.sum(axis=0), strict=True)}
+    restored = codes != found[remaining]
+    for at, (name, column) in enumerate(values.items()):
+        gaps = np.flatnonzero(restored[:, at])
+        result.iloc[gaps, result.columns.get_loc(name)] = column.take(codes[gaps, at])
+    return result, dict(zip(values, restored.sum(axis=0).tolist(), strict=True))
 
 
-def _has_fraction(values: pd.Index) -> npt.NDArray[np.bool_]:
-    numbers = values.to_numpy(dtype=float)
-    return numbers != np.floor(numbers)
-
-
-def _shared_fractions(
-    codes: Codes, pairs: Pairs, fractional: list[npt.NDArray[np.bool_] | None]
-) -> npt.NDArray[np.int64]:
-    """For each pair that agrees, how many cells valid in both are numbers with a fraction."""
-    count = np.zeros(len(pairs), dtype=np.int64)
-    for at, has_fraction in enumerate(fractional):
-        if has_fraction is not None and len(has_fraction):
-            one, other = codes[pairs[:, 0], at], codes[pairs[:, 1], at]
-            count += (one >= 0) & (other >= 0) & has_fraction[one]
-    return count
-
-
-def _consistent_sets(codes: Codes, duplicates: Pairs) -> npt.NDArray[np.int64]:
-    """A number for each row, equal for rows that are duplicates of each other and do not contradict each other."""
-    sets = connected_groups(duplicates, len(codes))
-    size = np.bincount(sets)
-    members = np.flatnonzero(size[sets] > 1)
-    contradicts = np.zeros(len(size), dtype=bool)
-    table = pd.DataFrame(codes[members]).where(codes[members] >= 0)
-    spread = table.groupby(sets[members]).nunique()
-    contradicts[spread.index] = (spread > 1).any(axis=1)
-    alone = contradicts[sets]
-    sets = sets.astype(np.int64)
-    sets[alone] = len(size) + np.arange(alone.sum())
-    return np.unique(sets, return_inverse=True)[1]
-
-
-def _filled(codes: Codes, sets: npt.NDArray[np.int64]) -> Codes:
-    """For each set, the codes that any of its rows has, shape (sets, columns); -1 where none has one."""
-    filled = np.full((int(sets.max()) + 1, codes.shape[1]), -1, dtype=codes.dtype)
-    np.maximum.at(filled, sets, codes)
-    return filled
-
-
-def _reindexed(pairs: Pairs, kept: npt.NDArray[np.int64], before: int) -> Pairs:
-    """`pairs` as indices among the `kept` rows, without those of a row that is not kept."""
-    position = np.full(before, -1, dtype=np.int64)
-    position[kept] = np.arange(len(kept))
-    pairs = position[pairs]
-    return pairs[(pairs >= 0).all(axis=1)]
+def _have_fractions(codes: Codes, values: dict[str, pd.Index]) -> npt.NDArray[np.bool_]:
+    """Whether a cell is a number with a fraction, shape (rows, numbers); False where it is missing."""
+    # the code of a missing cell, -1, is the place of the False at the end
+    odd = [np.append(values[name] % 1 > 0, False)[codes[:, COLUMNS.index(name)]] for name in SCALES]
+    return np.column_stack(odd)

@@ -16,25 +16,13 @@ _COMPARISONS_PER_ROW = 4
 _PAIRS_AT_ONCE = 500_000
 
 
-def cell_codes(rows: pd.DataFrame) -> tuple[Codes, list[pd.Index]]:
+def cell_codes(rows: pd.DataFrame) -> tuple[Codes, dict[str, pd.Index]]:
     """Encode the cells of `rows`.
 
     Returns codes of shape (rows, 17), -1 where a cell is missing, and for each column its values, indexed by code.
     """
-    coded = [pd.factorize(rows[column]) for column in COLUMNS]
-    codes = np.empty((len(rows), len(coded)), dtype=np.int32)
-    for number, (column, _) in enumerate(coded):
-        codes[:, number] = column
-    return codes, [pd.Index(values) for _, values in coded]
-
-
-def first_of_equal_rows(codes: Codes) -> npt.NDArray[np.int64]:
-    """For each row of `codes`, the index of the first row that equals it in all cells, missing cells included."""
-    equal = np.zeros(len(codes), dtype=np.int64)
-    for column in codes.T:
-        equal = pd.factorize(equal * (int(column.max(initial=0)) + 2) + column + 1)[0]
-    # factorize numbers values in the order of their first appearance
-    return np.flatnonzero(~pd.Series(equal).duplicated())[equal]
+    codes, values = zip(*(pd.factorize(rows[column]) for column in COLUMNS), strict=True)
+    return np.stack(codes, axis=1, dtype=np.int32, casting="same_kind"), dict(zip(COLUMNS, values, strict=True))
 
 
 def connected_groups(pairs: Pairs, rows: int) -> npt.NDArray[np.int32]:
@@ -66,7 +54,7 @@ def agreeing_pairs(codes: Codes, min_shared: int, of: npt.NDArray[np.bool_] | No
     right = np.repeat([False, True], [len(left), len(usable)])
     bucket = np.zeros(len(row), dtype=np.int64)
     lacked = np.zeros(len(row), dtype=np.int8)
-    found = [np.empty((0, 2), dtype=np.int64)]
+    found = []
     for column in sorted(range(columns), key=lambda c: -codes[:, c].max(initial=0)):
         value = codes[row, column].astype(np.int64)
         valid = value >= 0
@@ -85,40 +73,23 @@ def agreeing_pairs(codes: Codes, min_shared: int, of: npt.NDArray[np.bool_] | No
         rights = np.bincount(bucket, weights=right)[bucket]
         alive = (lacked <= allowed) & (lefts > 0) & (rights > 0)
         small = alive & (lefts * rights <= _COMPARISONS_PER_ROW * (lefts + rights))
-        found.extend(_agreeing_products(row[small], right[small], bucket[small], codes, min_shared))
+        found.append(_agreeing_products(row[small], right[small], bucket[small], codes, min_shared))
         large = alive & ~small
         row, right, bucket, lacked = row[large], right[large], bucket[large], lacked[large]
-    found.extend(_agreeing_products(row, right, bucket, codes, min_shared))
+    found.append(_agreeing_products(row, right, bucket, codes, min_shared))
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _agreeing_products(
-    row: Pairs, right: npt.NDArray[np.bool_], bucket: Pairs, codes: Codes, min_shared: int
-) -> list[Pairs]:
+def _agreeing_products(row: Pairs, right: npt.NDArray[np.bool_], bucket: Pairs, codes: Codes, min_shared: int) -> Pairs:
     """In each bucket, the pairs of a left row and a right row that agree."""
     if not len(row):
-        return []
-    order = np.argsort(bucket[right], kind="stable")
-    right_row, right_bucket = row[right][order], bucket[right][order]
-    left_row, left_bucket = row[~right], bucket[~right]
-    first = np.searchsorted(right_bucket, left_bucket, side="left")
-    partners = np.searchsorted(right_bucket, left_bucket, side="right") - first
-
+        return np.empty((0, 2), dtype=np.int64)
+    table = pd.DataFrame({"row": row, "bucket": bucket})
+    pairs = table[~right].merge(table[right], on="bucket")[["row_x", "row_y"]].to_numpy()
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
     found = []
-    ends = np.cumsum(partners)
-    start = 0
-    while start < len(left_row):
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, side="right")))
-        counts = partners[start:stop]
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        pairs = np.column_stack(
-            [np.repeat(left_row[start:stop], counts), right_row[np.repeat(first[start:stop], counts) + within]]
-        )
-        pairs.sort(axis=1)
-        one, other = codes[pairs[:, 0]], codes[pairs[:, 1]]
+    for part in np.array_split(pairs, len(pairs) // _PAIRS_AT_ONCE + 1):
+        one, other = codes.take(part[:, 0], axis=0), codes.take(part[:, 1], axis=0)
         both = (one >= 0) & (other >= 0)
-        agree = ((one == other) | ~both).all(axis=1) & (both.sum(axis=1) >= min_shared)
-        found.append(pairs[agree & (pairs[:, 0] != pairs[:, 1])])
-        start = stop
-    return found
+        found.append(part[((one == other) | ~both).all(axis=1) & (both.sum(axis=1) >= min_shared)])
+    return np.concatenate(found)

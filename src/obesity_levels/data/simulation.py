@@ -1,14 +1,14 @@
 """Simulation: raw rows of people who do not exist, drawn from a population.yaml, damaged as real files are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Meta
+from msgspec.structs import astuple
 
 from obesity_levels.params import LARGEST, OpenShare, Positive, Section, Share
 from obesity_levels.schema import CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, WHOLE_FOR_PEOPLE
@@ -20,6 +20,7 @@ SharesByLevel = Annotated[list[Share], Seven]
 Range = Annotated[list[Annotated[int, Meta(ge=-(10**9), le=10**9)]], Meta(min_length=2, max_length=2)]
 # written to a CSV file without quotes
 Cell = Annotated[str, Meta(pattern=r'^[^",\r\n]*\Z')]
+# Rounding also removes the last bits, in which the mathematical libraries of two machines may differ.
 _DECIMALS = 6
 
 
@@ -56,23 +57,27 @@ class Missing(Section):
     markers: Annotated[list[Cell], Meta(min_length=1)]
 
 
-class OutOfScale(Section):
+class Integers(Section):
+    integers: Range
+
+    def __post_init__(self) -> None:
+        if self.integers[0] > self.integers[1]:
+            raise ValueError("integers must be the lowest, then the highest")
+
+    def draw(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """`count` integers from the range, whose ends are included."""
+        return rng.integers(self.integers[0], self.integers[1], size=count, endpoint=True)
+
+
+class OutOfScale(Integers):
     """Numbers that an integer from the range `integers` was added to, or that were multiplied by one."""
 
     share: Share
-    integers: Range
-
-    def __post_init__(self) -> None:
-        _rising(self.integers)
 
 
-class Junk(Section):
+class Junk(Integers):
     name: Cell
     words: Annotated[list[Cell], Meta(min_length=1)]
-    integers: Range
-
-    def __post_init__(self) -> None:
-        _rising(self.integers)
 
 
 class Damage(Section):
@@ -111,12 +116,7 @@ class Population(Section):
             raise ValueError("damage.junk_column.name must not be one of the 17 columns")
 
 
-def _rising(integers: list[int]) -> None:
-    if integers[0] > integers[1]:
-        raise ValueError("integers must be the lowest, then the highest")
-
-
-def _same_keys(where: str, given: dict, wanted: Sequence[str]) -> None:
+def _same_keys(where: str, given: dict, wanted: Collection[str]) -> None:
     if set(given) != set(wanted):
         raise ValueError(f"{where} must have exactly the keys {', '.join(wanted)}")
 
@@ -140,51 +140,43 @@ def draw_people(population: Population, rows: int, rng: np.random.Generator) -> 
     shares = np.array(population.shares)
     level = rng.choice(len(LEVELS), size=rows, p=shares / shares.sum())
     whole = rng.random(rows) < population.people
-    sex = np.where(rng.random(rows) < np.array(population.female)[level], 0, 1)
+    sex = np.where(rng.random(rows) < np.take(population.female, level), 0, 1)
 
-    means = np.array([population.height[name].mean for name in CATEGORIES["Gender"]])[sex]
-    sds = np.array([population.height[name].sd for name in CATEGORIES["Gender"]])[sex]
-    height = _on_scale("Height", np.where(whole, _rounded(rng.normal(means, sds), 2), rng.normal(means, sds)))
-    body = population.body_mass_index
-    low, high = np.array(body.low)[level], np.array(body.high)[level]
-    index = low + (high - low) * rng.random(rows) + rng.normal(0, body.error_sd, rows)
-    weight = index * height**2
-    years = np.array(population.age.median_years_above)[level] * np.exp(rng.normal(0, population.age.log_sd, rows))
+    mean, sd = np.array([astuple(population.height[name]) for name in CATEGORIES["Gender"]])[sex].T
+    height = _on_scale("Height", np.where(whole, np.round(rng.normal(mean, sd), 2), rng.normal(mean, sd)))
+    body, age = population.body_mass_index, population.age
+    low, high = np.take([body.low, body.high], level, axis=1)
+    weight = (low + (high - low) * rng.random(rows) + rng.normal(0, body.error_sd, rows)) * height**2
 
-    columns: dict[str, np.ndarray] = {
+    columns = {
         "Gender": np.array(CATEGORIES["Gender"], dtype=object)[sex],
-        "Age": population.age.youngest + years,
+        "Age": age.youngest + np.take(age.median_years_above, level) * np.exp(rng.normal(0, age.log_sd, rows)),
         "Height": height,
         "Weight": _on_scale("Weight", np.where(whole, np.round(weight * 2) / 2, weight)),
     }
     for name, habit in population.habits.items():
-        columns[name] = rng.normal(np.array(habit.mean)[level], habit.sd)
+        columns[name] = rng.normal(np.take(habit.mean, level), habit.sd)
     for name, share in population.yes.items():
-        columns[name] = np.where(rng.random(rows) < np.array(share)[level], "yes", "no").astype(object)
+        columns[name] = np.where(rng.random(rows) < np.take(share, level), "yes", "no")
     for name, choices in population.choices.items():
-        weights = np.array([choices[category] for category in CATEGORIES[name]])[:, level]
+        weights = np.take([choices[category] for category in CATEGORIES[name]], level, axis=1)
         ends = np.cumsum(weights, axis=0) / weights.sum(axis=0)
         picked = (rng.random(rows) >= ends[:-1]).sum(axis=0)
         columns[name] = np.array(CATEGORIES[name], dtype=object)[picked]
     for name in WHOLE_FOR_PEOPLE:
         columns[name] = _on_scale(name, np.where(whole, np.round(columns[name]), columns[name]))
     columns[LABEL] = np.array(LEVELS, dtype=object)[level]
-    return pd.DataFrame({name: columns[name] for name in COLUMNS})
+    return pd.DataFrame(columns)[list(COLUMNS)]
 
 
 def as_text(rows: pd.DataFrame) -> pd.DataFrame:
     """Clean rows as the texts of a CSV file: numbers with a point, whole ones with one decimal; missing cells empty."""
-    texts = {}
-    for name in COLUMNS:
-        if name in SCALES:
-            numbers = pa.array(rows[name].to_numpy(), from_pandas=True)
-            text = pc.cast(numbers, pa.string())
-            whole = pc.equal(numbers, pc.floor(numbers))
-            text = pc.if_else(whole, pc.binary_join_element_wise(text, "0", "."), text)
-        else:
-            text = pa.array(rows[name], type=pa.string(), from_pandas=True)
-        texts[name] = pd.Series(pc.fill_null(text, "").to_numpy(zero_copy_only=False), index=rows.index, dtype="str")
-    return pd.DataFrame(texts)
+    schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+    table = pa.Table.from_pandas(rows[list(COLUMNS)], preserve_index=False).cast(schema)
+    texts = table.to_pandas().set_axis(rows.index).fillna("")
+    for name in SCALES:
+        texts.loc[rows[name] % 1 == 0, name] += ".0"
+    return texts
 
 
 def damaged(rows: pd.DataFrame, damage: Damage, rng: np.random.Generator) -> pd.DataFrame:
@@ -195,32 +187,21 @@ def damaged(rows: pd.DataFrame, damage: Damage, rng: np.random.Generator) -> pd.
         if name in SCALES:
             hit = np.flatnonzero((rng.random(len(cells)) < damage.out_of_scale.share) & (cells != ""))
             numbers = cells[hit].astype(float)
-            integers = _integers(damage.out_of_scale.integers, len(hit), rng)
-            cells[hit] = _rounded(np.where(rng.random(len(hit)) < 0.5, numbers + integers, numbers * integers)).astype(
-                str
-            )
+            integers = damage.out_of_scale.draw(len(hit), rng)
+            off_scale = np.where(rng.random(len(hit)) < 0.5, numbers + integers, numbers * integers)
+            cells[hit] = np.round(off_scale, _DECIMALS).astype(str)
         share = damage.padded_numbers if name in SCALES else damage.respelled_texts
         for at in np.flatnonzero(rng.random(len(cells)) < share):
             cells[at] = f" {cells[at].swapcase()} "
-        hit = np.flatnonzero(rng.random(len(cells)) < damage.missing.share)
-        cells[hit] = rng.choice(np.array(damage.missing.markers, dtype=object), size=len(hit))
-        result[name] = pd.Series(cells, index=rows.index, dtype="str")
-    junk = _integers(damage.junk_column.integers, len(rows), rng).astype(str).astype(object)
+        missing = rng.random(len(cells)) < damage.missing.share
+        cells[missing] = rng.choice(damage.missing.markers, size=missing.sum())
+        result[name] = pd.array(cells, dtype="str")  # column by column, because Python objects take much memory
+    junk = damage.junk_column.draw(len(rows), rng).astype(str).astype(object)
     words = rng.random(len(rows)) < 0.5
-    junk[words] = rng.choice(np.array(damage.junk_column.words, dtype=object), size=int(words.sum()))
-    result[damage.junk_column.name] = pd.Series(junk, index=rows.index, dtype="str")
-    return pd.DataFrame(result)
-
-
-def _integers(low_and_high: Sequence[int], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    low, high = low_and_high
-    return rng.integers(low, high, size=count, endpoint=True)
+    junk[words] = rng.choice(damage.junk_column.words, size=words.sum())
+    result[damage.junk_column.name] = pd.array(junk, dtype="str")
+    return pd.DataFrame(result, index=rows.index)
 
 
 def _on_scale(name: str, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return _rounded(np.clip(numbers, *SCALES[name]))
-
-
-def _rounded(numbers: npt.NDArray[np.float64], decimals: int = _DECIMALS) -> npt.NDArray[np.float64]:
-    # Rounding also removes the last bits, in which the mathematical libraries of two machines may differ.
-    return np.round(numbers, decimals)
+    return numbers.clip(*SCALES[name]).round(_DECIMALS)

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -15,18 +14,9 @@ from obesity_levels.errors import SourceError
 from obesity_levels.io import LINE
 from obesity_levels.schema import COLUMNS
 
-# Few, so that cells are freed soon: with 50,000 the garbage collector made a million rows take 15 s instead of 6.
+# Few, so that few cells are Python objects and are freed soon: with 50,000 the garbage collector made a million rows
+# take 15 s instead of 6.
 _ROWS_AT_ONCE = 1_000
-
-
-class CsvReader(Protocol):
-    """The object that csv.reader returns, whose type has no public name."""
-
-    line_num: int
-
-    def __next__(self) -> list[str]: ...
-
-
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -39,16 +29,19 @@ def read_raw(path: Path, required: Sequence[str] = COLUMNS) -> pd.DataFrame:
     text = _decoded(path)
     if not text.strip():
         raise SourceError(f"{path} is empty: give a CSV file with a header and the 17 columns of UCI 544")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = []
-    while not header:
-        header = _next_row(path, reader, reader.line_num + 1)
-    names = [name.strip() for name in header]
+    rows = _numbered_rows(path, text)
+    names = [name.strip() for name in next(rows)[1]]
     _check_header(path, names, required)
-    lines, table = _in_columns(_numbered_rows(path, reader, len(names)), names)
-    if not len(table):
+    schema = pa.schema([(name, pa.string()) for name in names])
+    lines: list[int] = []
+    parts = []
+    while part := list(islice(rows, _ROWS_AT_ONCE)):
+        numbers, cells = zip(*part, strict=True)
+        lines.extend(numbers)
+        parts.append(pa.table(list(zip(*cells, strict=True)), schema=schema))
+    if not parts:
         raise SourceError(f"{path} has a header but no rows: give a file with survey rows in it")
-    return table.to_pandas().set_index(pd.Index(lines, name=LINE))
+    return pa.concat_tables(parts).combine_chunks().to_pandas().set_index(pd.Index(lines, name=LINE))
 
 
 def is_simulated(source: Path) -> bool:
@@ -87,7 +80,7 @@ def _check_header(path: Path, names: list[str], required: Sequence[str]) -> None
     missing = [column for column in required if column not in names]
     if missing:
         for delimiter, called in _DELIMITERS.items():
-            if sum(name.count(delimiter) for name in names) >= len(required) - 1:
+            if ",".join(names).count(delimiter) >= len(required) - 1:
                 raise SourceError(f"{path} is separated by {called}, not commas: save it as comma-separated values")
         which = "column" if len(missing) == 1 else "columns"
         raise SourceError(
@@ -99,34 +92,19 @@ def _check_header(path: Path, names: list[str], required: Sequence[str]) -> None
         raise SourceError(f"{path} has more than one column {', '.join(map(repr, doubled))}: keep one of each")
 
 
-def _in_columns(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> tuple[list[int], pa.Table]:
-    """The line numbers and a table of texts, built from a few rows at a time, so that few cells are Python objects."""
-    schema = pa.schema([(name, pa.string()) for name in names])
-    lines: list[int] = []
-    parts = []
-    while part := list(islice(rows, _ROWS_AT_ONCE)):
-        columns = zip(*(cells for _, cells in part), strict=True)
-        lines.extend(line for line, _ in part)
-        parts.append(pa.table(list(map(list, columns)), schema=schema))
-    return lines, pa.concat_tables(parts).combine_chunks() if parts else schema.empty_table()
-
-
-def _numbered_rows(path: Path, reader: CsvReader, width: int) -> Iterator[tuple[int, list[str]]]:
-    line = reader.line_num + 1
-    while (cells := _next_row(path, reader, line)) is not None:
-        if cells:
-            if len(cells) != width:
-                few = "few" if len(cells) < width else "many"
-                wrong = f"too {few} cells, {len(cells)} where the header has {width}"
-                raise SourceError(f"{path}, line {line}: {wrong}: fix line {line}")
-            yield line, cells
-        line = reader.line_num + 1
-
-
-def _next_row(path: Path, reader: CsvReader, line: int) -> list[str] | None:
+def _numbered_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The header and the rows, without empty lines, each with the line on which it begins."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    width, line = 0, 1
     try:
-        return next(reader, None)
+        for cells in reader:
+            if cells:
+                width = width or len(cells)
+                if len(cells) != width:
+                    wrong = f"too {'few' if len(cells) < width else 'many'} cells, {len(cells)}"
+                    raise SourceError(f"{path}, line {line}: {wrong} where the header has {width}: fix line {line}")
+                yield line, cells
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise SourceError(
-            f"{path}, line {line}: not readable as CSV ({error}): fix the row that begins there"
-        ) from error
+        wrong = f"not readable as CSV ({error}): fix the row that begins there"
+        raise SourceError(f"{path}, line {line}: {wrong}") from error

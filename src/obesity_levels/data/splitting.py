@@ -26,10 +26,9 @@ def split_rows(levels: pd.Series, groups: npt.NDArray[np.int32], params: SplitPa
     Rows of a group have the same level, because the label is one of the cells that agree. Raises TooFewRowsError if a
     level has too few rows for every split.
     """
-    counts = levels.value_counts()
-    if len(counts) == 1:
+    if len(set(levels)) == 1:
         raise TooFewRowsError(
-            f"all {len(levels)} rows are '{counts.index[0]}': nothing to learn; give rows of all seven levels"
+            f"all {len(levels)} rows are '{levels.iloc[0]}': nothing to learn; give rows of all seven levels"
         )
     rng = np.random.default_rng(params.seed)
     split = np.full(len(levels), SPLITS[0], dtype="<U10")
@@ -37,14 +36,13 @@ def split_rows(levels: pd.Series, groups: npt.NDArray[np.int32], params: SplitPa
         at = np.flatnonzero(levels == level)
         members, sizes = np.unique(groups[at], return_counts=True)
         order = rng.permutation(len(members))
-        middle = np.empty(len(members))
-        middle[order] = np.cumsum(sizes[order]) - sizes[order] / 2
+        middle = np.cumsum(sizes[order]) - sizes[order] / 2
         sides = np.digitize(middle, [len(at) * params.test, len(at) * (params.test + params.validation)])
-        side_of_group = np.array(SPLITS)[2 - sides]
-        if len(set(side_of_group)) < len(SPLITS):
+        split_of_group = pd.Series(np.array(SPLITS)[2 - sides], index=members[order])
+        if split_of_group.nunique() < len(SPLITS):
             raise TooFewRowsError(
                 f"level '{level}' has {len(at)} rows in {len(members)} groups: too few for each of"
                 f" {', '.join(SPLITS)}; give more rows of this level"
             )
-        split[at] = side_of_group[np.searchsorted(members, groups[at])]
+        split[at] = split_of_group[groups[at]]
     return split

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from obesity_levels.data import matching
-from obesity_levels.data.matching import agreeing_pairs, connected_groups, first_of_equal_rows
+from obesity_levels.data.matching import agreeing_pairs, connected_groups
 
 COLUMNS = 6
 codes_tables = (
@@ -69,12 +69,6 @@ def test_comparisons_grow_with_the_rows_and_not_with_their_square(monkeypatch):
         agreeing_pairs(np.unique(codes, axis=0), 5)
         counts[rows] = sum(compared)
     assert counts[20_000] < 15 * counts[2_000]
-
-
-@given(arrays(np.int32, st.tuples(st.integers(1, 30), st.just(3)), elements=st.integers(-1, 1)))
-def test_the_first_of_equal_rows_is_the_first_that_equals_it_in_all_cells(codes):
-    rows = [tuple(row) for row in codes]
-    assert first_of_equal_rows(codes).tolist() == [rows.index(row) for row in rows]
 
 
 def test_rows_are_of_one_group_when_pairs_lead_from_one_to_the_other():
