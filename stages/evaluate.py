@@ -38,8 +38,6 @@ def main() -> None:
     }
     write_json(report, EVALUATE_METRICS)
 
-    calibration = metrics.calibration_table(test.labels, on_test, params.calibration.bins)
-    confusion = metrics.confusion_table(test.labels, most_probable(on_test))
     importance = resampling.permutation_importance(classifier, validation.matrix, validation.labels, params.importance)
     curve = resampling.learning_curve(
         estimator,
@@ -47,17 +45,17 @@ def main() -> None:
         (validation.matrix, validation.labels),
         params.learning_curve,
     )
-    roc = metrics.roc_table(test.labels, on_test)
-    write_plot_csv(confusion, CONFUSION_MATRIX_CSV)
-    plots.draw_confusion_matrix(confusion, CONFUSION_MATRIX_CSV.with_suffix(".png"))
-    for name, table, draw in (
-        ("calibration", calibration, plots.draw_calibration),
-        ("permutation_importance", importance, plots.draw_importance),
-        ("learning_curve", curve, plots.draw_learning_curve),
-        ("roc", roc, plots.draw_roc),
+    confusion = metrics.confusion_table(test.labels, most_probable(on_test))
+    calibration = metrics.calibration_table(test.labels, on_test, params.calibration.bins)
+    for path, table, draw in (
+        (CONFUSION_MATRIX_CSV, confusion, plots.draw_confusion_matrix),
+        (PLOTS / "calibration.csv", calibration, plots.draw_calibration),
+        (PLOTS / "permutation_importance.csv", importance, plots.draw_importance),
+        (PLOTS / "learning_curve.csv", curve, plots.draw_learning_curve),
+        (PLOTS / "roc.csv", metrics.roc_table(test.labels, on_test), plots.draw_roc),
     ):
-        write_plot_csv(table, PLOTS / f"{name}.csv")
-        draw(table, PLOTS / f"{name}.png")
+        write_plot_csv(table, path)
+        draw(table, path.with_suffix(".png"))
     accuracy = {name: round(report[name]["accuracy"], 4) for name in ("test", "validation")}
     print(f"accuracy on the test rows {accuracy['test']}, on the validation rows {accuracy['validation']}")
 

@@ -5,8 +5,8 @@ MLflow takes seconds to import, so only the commands that need it import `mlflow
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -18,14 +18,13 @@ from obesity_levels.drift.report import report_table
 from obesity_levels.drift.scenarios import FIELD_ERROR_INTENSITY, SCENARIOS
 from obesity_levels.errors import ArtifactError, ObesityLevelsError
 from obesity_levels.evaluation.model_card import results_table
-from obesity_levels.evaluation.verification import differences, largest_difference
+from obesity_levels.evaluation.verification import differences
 from obesity_levels.io import read_json
 from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, REPORTS
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
 
-NO_DRIFT, DRIFT, TOO_FEW_ROWS = 0, 3, 4
-DRIFT_STATUS = {"no drift": NO_DRIFT, "drift": DRIFT, "too few rows to tell": TOO_FEW_ROWS}
+DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -84,8 +83,8 @@ def drift(
     """Check whether rows have drifted from those that the model was trained on.
 
     Prints a table and writes a report with figures. Name either --data, a CSV file with or without labels, or
-    --drift-type, which changes the validation and test rows on purpose. Exit status: 0 no drift, 3 drift, 4 too few
-    rows to tell, 1 an error.
+    --drift-type, which changes the validation and test rows on purpose. The project must hold the rows that the model
+    was made from. Exit status: 0 no drift, 3 drift, 4 too few rows to tell, 1 an error.
     """
     if (data is None) == (drift_type is None):
         raise click.UsageError("name either --data or --drift-type")
@@ -93,12 +92,12 @@ def drift(
         raise click.UsageError("--intensity belongs to --drift-type: leave it out with --data")
     if model is not None and alias is not None:
         raise click.UsageError("name either --model or --alias")
-    with ExitStack() as stack:
-        models = model or MODELS
-        if alias is not None:
-            from obesity_levels.registry.mlflow_registry import registered_model
+    chosen: AbstractContextManager[Path] = nullcontext(model or MODELS)
+    if alias is not None:
+        from obesity_levels.registry.mlflow_registry import registered_model
 
-            models = stack.enter_context(registered_model(alias))
+        chosen = registered_model(alias)
+    with chosen as models:
         checked = check_file(data, models) if data else check_simulation(str(drift_type), intensity, models)
     sys.exit(_report_drift(checked, output))
 
@@ -116,13 +115,10 @@ def publish(exp: Sequence[str], all_experiments: bool) -> None:
         raise click.UsageError("name either --exp or --all-experiments")
     if not (exp or all_experiments):
         _publish(pipeline_run.workspace_run())
-        return
+    chosen = [pipeline_run.find_experiment(name) for name in exp]
     if all_experiments:
         chosen = pipeline_run.experiments("--all-commits")
-    else:
-        chosen = [pipeline_run.find_experiment(name) for name in exp]
-    if not chosen:
-        click.echo("there are no experiments (`dvc exp run` makes one)")
+        click.echo(f"experiments to publish: {len(chosen)}")
     failed = False
     for experiment in chosen:
         try:
@@ -164,10 +160,11 @@ def retrain(file: Path) -> None:
     """
     source = retraining.in_project(file)
     read_raw(source)  # requires labels, which the check for drift does not
-    status = _report_drift(check_file(source, MODELS), REPORTS)
-    if status != DRIFT:
-        if status == NO_DRIFT:
-            click.echo(f"\n{source} has not drifted: nothing was trained")
+    checked = check_file(source, MODELS)
+    status = _report_drift(checked, REPORTS)
+    if checked.report.verdict == "no drift":
+        click.echo(f"\n{source} has not drifted: nothing was trained")
+    if checked.report.verdict != "drift":
         sys.exit(status)
     name, gate, existed = retraining.retrain(source)
     existing = "exists already" if existed else "was made from it alone"
@@ -191,10 +188,10 @@ def verify(tolerance: float) -> None:
     if not found:
         click.echo("verified: dvc.lock, metrics and plots were rebuilt bit for bit")
         return
-    rows = [[str(one.path), "" if one.largest is None else f"{one.largest:.2g}", one.what] for one in found]
+    rows = [[str(one.path), f"{one.largest:.2g}", one.what] for one in found]
     click.echo(tabulate(rows, ["file", "largest difference", ""], "github", disable_numparse=True))
     labels = "differ" if any(one.path == CONFUSION_MATRIX_CSV for one in found) else "are equal"
-    largest = largest_difference(found)
+    largest = max(one.largest for one in found)
     click.echo(f"The predictions for the test rows {labels}; no number differs by more than {largest:.2g}.")
     if not 0 < tolerance >= largest:
         raise ArtifactError("the rebuilt numbers above differ from the committed ones")
@@ -203,17 +200,13 @@ def verify(tolerance: float) -> None:
 
 def _report_drift(checked: Checked, output: Path) -> int:
     """Write the report and print it; return the exit status."""
-    written = write_report(checked, output)
-    _print([report_table(checked.report), *(f"written: {path}" for path in written)])
-    return DRIFT_STATUS[checked.report.verdict]
-
-
-def _print(lines: Iterable[str]) -> None:
+    lines = [report_table(checked.report), *(f"written: {path}" for path in write_report(checked, output))]
     try:
         click.echo("\n".join(lines))
         sys.stdout.flush()
     except OSError:  # the reader is gone, or its disk is full: the report is written, and the status says the verdict
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DRIFT_STATUS[checked.report.verdict]
 
 
 def _publish(run: PipelineRun, *, challenger: bool = True) -> None:

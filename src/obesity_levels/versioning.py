@@ -10,17 +10,12 @@ from obesity_levels.errors import ArtifactError
 
 def git(*arguments: str) -> str:
     """What a git command prints, without the last line end. Raises ArtifactError, with git's message, if it fails."""
-    return git_bytes(*arguments).decode(errors="replace").rstrip()
-
-
-def git_bytes(*arguments: str) -> bytes:
-    """The same, as bytes."""
-    return _output(["git", *arguments], f"git {arguments[0]}")
+    return _output(["git", *arguments], f"git {arguments[0]}").rstrip()
 
 
 def dvc(*arguments: str, folder: Path | None = None) -> str:
     """What a DVC command prints, run in `folder`. Raises ArtifactError, with DVC's message, if it fails."""
-    return _output(dvc_command(*arguments), f"dvc {arguments[0]}", folder).decode(errors="replace")
+    return _output(dvc_command(*arguments), f"dvc {arguments[0]}", folder)
 
 
 def dvc_command(*arguments: str) -> list[str]:
@@ -33,8 +28,8 @@ def dvc_environment() -> dict[str, str]:
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
-def _output(command: list[str], name: str, folder: Path | None = None) -> bytes:
+def _output(command: list[str], name: str, folder: Path | None = None) -> str:
     run = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     if run.returncode:
         raise ArtifactError(f"{name}: {' '.join(run.stderr.decode(errors='replace').split())}")
-    return run.stdout
+    return run.stdout.decode(errors="replace")

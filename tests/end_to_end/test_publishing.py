@@ -348,7 +348,7 @@ def test_an_experiment_whose_model_is_not_in_the_cache_is_not_published(clone, p
     cached.write_bytes(content)
     assert refused.returncode == 1
     assert "experiment broken-off is not complete (`dvc pull`" in refused.stderr
-    assert "train (models/classifier.onnx deleted)" in refused.stderr
+    assert "train (models/classifier.onnx not in cache)" in refused.stderr
 
 
 def test_of_two_experiments_of_one_name_the_revision_says_which(clone, publishing):

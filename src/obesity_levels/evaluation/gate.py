@@ -44,15 +44,13 @@ def check_gate(evaluation: dict[str, Any], drift: dict[str, Any], params: GatePa
     """Compare the contents of metrics/evaluate.json (its validation rows) and metrics/drift.json with `params`."""
     validation = evaluation["validation"]
     recalls = [level["recall"] for level in validation["per_level"].values() if level["recall"] is not None]
-    found = {name: validation[name] for name in ("accuracy", "f1_weighted", "expected_calibration_error")}
-    found["worst_level_recall"] = min(recalls, default=None)
-    conditions = {}
-    for name, limit in msgspec.structs.asdict(params.at_least).items():
-        measured = found[name]
-        conditions[name] = Condition(measured, measured is not None and measured >= limit, at_least=limit)
-    limit = params.at_most.expected_calibration_error
-    error = found["expected_calibration_error"]
-    conditions["expected_calibration_error"] = Condition(error, error is not None and error <= limit, at_most=limit)
+    found = validation | {"worst_level_recall": min(recalls)}
+    conditions = {
+        name: Condition(found[name], found[name] >= limit, at_least=limit)
+        for name, limit in msgspec.structs.asdict(params.at_least).items()
+    }
+    error, limit = validation["expected_calibration_error"], params.at_most.expected_calibration_error
+    conditions["expected_calibration_error"] = Condition(error, error <= limit, at_most=limit)
     conditions["drift_false_alarm_rate"] = _false_alarms(drift, params.at_most.drift_false_alarm_rate)
     passed = all(condition.holds for condition in conditions.values())
     return Gate(evaluation["model_version"], passed, conditions)

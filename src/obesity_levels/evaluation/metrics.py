@@ -40,12 +40,14 @@ def split_metrics(rows: Rows, probabilities: Probabilities, train: Rows, params:
 def headline_metrics(actual: Labels, probabilities: Probabilities, calibration_bins: int) -> dict[str, float]:
     """The metrics of one set of rows. `actual` are indices in LEVELS, shape (rows,); `probabilities` (rows, 7)."""
     predicted = most_probable(probabilities)
+    # float32 probabilities sum to 1 within 1e-6 only, which scikit-learn warns about
+    wide = probabilities.astype(float)
     return {
         **label_metrics(actual, predicted),
         "f1_macro": metrics.f1_score(actual, predicted, average="macro", labels=_ALL, zero_division=0),
         "quadratic_weighted_kappa": metrics.cohen_kappa_score(actual, predicted, weights="quadratic", labels=_ALL),
         "within_one_level": float((np.abs(actual - predicted) <= 1).mean()),
-        "log_loss": metrics.log_loss(actual, _summing_to_one(probabilities), labels=_ALL),
+        "log_loss": metrics.log_loss(actual, wide / wide.sum(axis=1, keepdims=True), labels=_ALL),
         "expected_calibration_error": expected_calibration_error(actual, probabilities, calibration_bins),
     }
 
@@ -66,7 +68,6 @@ def accuracy_interval(actual: Labels, predicted: Labels, params: BootstrapParams
         np.mean,
         n_resamples=params.resamples,
         batch=100,  # resamples at a time: bounds the memory
-        confidence_level=0.95,
         method="percentile",
         rng=np.random.default_rng(params.seed),
     ).confidence_interval
@@ -94,16 +95,9 @@ def calibration_table(actual: Labels, probabilities: Probabilities, bins: int) -
 
 def per_level_metrics(actual: Labels, predicted: Labels) -> dict[str, dict[str, float | int | None]]:
     """Precision, recall, F1 and support of each level; None where there was nothing to divide by."""
-    columns = metrics.precision_recall_fscore_support(actual, predicted, labels=_ALL, zero_division=np.nan)
-    return {
-        level: {
-            "precision": number_or_none(precision),
-            "recall": number_or_none(recall),
-            "f1": number_or_none(f1),
-            "support": int(support),
-        }
-        for level, precision, recall, f1, support in zip(LEVELS, *columns, strict=True)
-    }
+    found = metrics.precision_recall_fscore_support(actual, predicted, labels=_ALL, zero_division=np.nan)
+    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), found, strict=True)), index=LEVELS)
+    return table.astype(object).where(table.notna(), None).to_dict("index")
 
 
 def is_people(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -116,30 +110,25 @@ def slices(rows: pd.DataFrame, actual: Labels, predicted: Labels, age_bands: Seq
 
     `rows` are the answers, in the order of `actual` and `predicted`. `age_bands` are the ages at which a band begins.
     """
-    age = rows["Age"].to_numpy(dtype=float)
-    edges = [-np.inf, *age_bands, np.inf]
-    names = [f"under_{age_bands[0]:g}", *(f"{a:g}_to_{b:g}" for a, b in itertools.pairwise(age_bands))]
-    bands = zip([*names, f"{age_bands[-1]:g}_and_over"], edges, edges[1:], strict=False)
-    incomplete = rows[list(ANSWERS)].isna().any(axis=1).to_numpy()
-    people = is_people(rows)
-    masks = {
-        "sex": {
-            **{sex: (rows["Gender"] == sex).to_numpy() for sex in CATEGORIES["Gender"]},
-            "missing": rows["Gender"].isna().to_numpy(),
-        },
-        "age": {**{name: (age >= low) & (age < high) for name, low, high in bands}, "missing": np.isnan(age)},
-        "completeness": {"complete": ~incomplete, "incomplete": incomplete},
-        "origin": {"people": people, "generated": ~people},
+    bands = [f"under_{age_bands[0]:g}", *(f"{a:g}_to_{b:g}" for a, b in itertools.pairwise(age_bands))]
+    bands.append(f"{age_bands[-1]:g}_and_over")
+    band = pd.cut(rows["Age"], [-np.inf, *age_bands, np.inf], right=False, labels=bands)
+    incomplete = rows[list(ANSWERS)].isna().any(axis=1)
+    kinds = {
+        "sex": (rows["Gender"].fillna("missing"), [*CATEGORIES["Gender"], "missing"]),
+        "age": (band.astype(object).fillna("missing"), [*bands, "missing"]),
+        "completeness": (np.where(incomplete, "incomplete", "complete"), ["complete", "incomplete"]),
+        "origin": (np.where(is_people(rows), "people", "generated"), ["people", "generated"]),
     }
     return {
-        kind: {name: _slice(actual[mask], predicted[mask]) for name, mask in by_name.items()}
-        for kind, by_name in masks.items()
+        kind: {name: _slice(actual, predicted, np.asarray(of_row == name)) for name in names}
+        for kind, (of_row, names) in kinds.items()
     }
 
 
 def majority_baseline(train: Labels, rows: int) -> Labels:
     """The most frequent level of the training rows, for each of `rows` rows."""
-    return np.full(rows, np.bincount(train, minlength=len(LEVELS)).argmax())
+    return np.full(rows, np.bincount(train).argmax())
 
 
 def bmi_rule(rows: pd.DataFrame, cuts: Sequence[float], otherwise: Labels) -> Labels:
@@ -169,18 +158,7 @@ def roc_table(actual: Labels, probabilities: Probabilities) -> pd.DataFrame:
     return pd.DataFrame(curves)
 
 
-def _slice(actual: Labels, predicted: Labels) -> dict[str, float | int | None]:
-    if not len(actual):
+def _slice(actual: Labels, predicted: Labels, mask: npt.NDArray[np.bool_]) -> dict[str, float | int | None]:
+    if not mask.any():
         return {"accuracy": None, "f1_weighted": None, "support": 0}
-    return {**label_metrics(actual, predicted), "support": len(actual)}
-
-
-def _summing_to_one(probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    # float32 probabilities sum to 1 within 1e-6 only, which scikit-learn warns about
-    wide = probabilities.astype(float)
-    return wide / wide.sum(axis=1, keepdims=True)
-
-
-def number_or_none(value: float) -> float | None:
-    """`value`, or None for NaN, which JSON does not have."""
-    return None if np.isnan(value) else float(value)
+    return {**label_metrics(actual[mask], predicted[mask]), "support": int(mask.sum())}

@@ -27,23 +27,18 @@ CONDITIONS = {
 }
 
 
-def model_card(
-    manifest: Manifest, clean: dict[str, Any], evaluation: dict[str, Any], gate: Gate, **metrics: dict[str, Any]
-) -> str:
+def model_card(manifest: Manifest, gate: Gate, **metrics: dict[str, Any]) -> str:
     """The card as Markdown: model_card.md.jinja with the manifest and the contents of the files in metrics/.
 
-    `metrics` are those of `ingest`, `featurize` and `drift`.
+    `metrics` are those of `ingest`, `clean`, `featurize`, `evaluation` and `drift`.
     """
-    causes = [cause for column in clean["cells"]["set_missing"].values() for cause in column.items()]
+    causes = [cause for column in metrics["clean"]["cells"]["set_missing"].values() for cause in column.items()]
     card = render_template(
         "evaluation/model_card.md.jinja",
         manifest=manifest,
-        clean=clean,
-        evaluation=evaluation,
         gate=gate,
-        best=max(manifest.search.candidates, key=lambda candidate: candidate.f1_weighted_mean),
         cells_set_missing=sum(count for cause, count in causes if cause != "empty"),
-        results=results_table(evaluation),
+        results=results_table(metrics["evaluation"]),
         titles=CONDITIONS,
         **metrics,
     )

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
-from obesity_levels.evaluation.metrics import label_metrics, number_or_none
+from obesity_levels.evaluation.metrics import label_metrics
 from obesity_levels.model.augmentation import AugmentedClassifier, Labels
 from obesity_levels.model.classifier import Classifier, most_probable
 from obesity_levels.model.features import Matrix
@@ -41,12 +41,11 @@ def cross_validate(
         # Threads: trees are grown without the interpreter's lock. The result does not depend on their number.
         with joblib.parallel_backend("threading"):
             predicted = cross_val_predict(estimator, matrix, labels, groups=groups, cv=folds, n_jobs=-1)
-        right = predicted == labels
-        scores.append({**label_metrics(labels, predicted), "people": right[people].mean() if people.any() else np.nan})
-    table = pd.DataFrame(scores)
+        right = pd.Series(predicted == labels)
+        scores.append({**label_metrics(labels, predicted), "people": right[people].mean()})
     spread = {
-        name: {"mean": number_or_none(table[name].mean()), "std": number_or_none(table[name].std(ddof=0))}
-        for name in table
+        name: {"mean": _number_or_none(score.mean()), "std": _number_or_none(score.std(ddof=0))}
+        for name, score in pd.DataFrame(scores).items()
     }
     return {**spread, "people": {"accuracy": spread["people"]}}
 
@@ -62,21 +61,12 @@ def permutation_importance(
     def accuracy(frozen: FrozenEstimator, X: Matrix, y: Labels) -> float:
         return float((most_probable(frozen.estimator.probabilities(X)) == y).mean())
 
+    frozen = FrozenEstimator(classifier)
     found = inspection.permutation_importance(
-        FrozenEstimator(classifier),
-        matrix,
-        labels,
-        scoring=accuracy,
-        n_repeats=params.repeats,
-        random_state=params.seed,
+        frozen, matrix, labels, scoring=accuracy, n_repeats=params.repeats, random_state=params.seed
     )
-    table = pd.DataFrame(
-        {
-            "feature": classifier.manifest.features,
-            "importance": found.importances_mean,
-            "std": found.importances_std,
-        }
-    )
+    columns = {"importance": found.importances_mean, "std": found.importances_std}
+    table = pd.DataFrame({"feature": classifier.manifest.features, **columns})
     return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
 
 
@@ -92,21 +82,20 @@ def learning_curve(
     missing is left out.
     """
     matrix, labels, groups = train
-    members = np.unique(groups)
-    position = np.empty(len(members))
-    position[np.random.default_rng(params.seed).permutation(len(members))] = np.arange(len(members)) / len(members)
-    place = position[np.searchsorted(members, groups)]
+    members, member = np.unique(groups, return_inverse=True)
+    order = np.random.default_rng(params.seed).permutation(len(members))
+    place = np.argsort(order)[member] / len(members)
     table = []
     for share in tqdm(params.shares, desc="learning curve", unit="fit"):
         used = place < share
         if len(np.unique(labels[used])) < len(np.unique(labels)):
             continue
         fitted = clone(estimator).fit(matrix[used], labels[used])
-        table.append(
-            {
-                "rows": int(used.sum()),
-                "training": label_metrics(labels[used], fitted.predict(matrix[used]))["f1_weighted"],
-                "validation": label_metrics(validation[1], fitted.predict(validation[0]))["f1_weighted"],
-            }
-        )
+        scored = ((matrix[used], labels[used]), validation)
+        table.append([used.sum(), *(label_metrics(y, fitted.predict(X))["f1_weighted"] for X, y in scored)])
     return pd.DataFrame(table, columns=["rows", "training", "validation"])
+
+
+def _number_or_none(value: float) -> float | None:
+    """`value`, or None for NaN, which JSON does not have."""
+    return None if np.isnan(value) else float(value)

@@ -4,17 +4,17 @@ Part of `make verify`, after `dvc repro --force`. On the same platform every bit
 digits of floats may differ, and with them every hash of a file that contains them.
 """
 
-import csv
 import io
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from obesity_levels.io import leaves
 from obesity_levels.paths import CONFUSION_MATRIX_CSV, DVC_LOCK, METRICS, PLOTS
-from obesity_levels.versioning import git, git_bytes
+from obesity_levels.versioning import git
 
 TRACKED = (DVC_LOCK, METRICS, PLOTS)
 DERIVED_FROM_NUMBERS = ("model_version", "recommendation")
@@ -22,10 +22,10 @@ DERIVED_FROM_NUMBERS = ("model_version", "recommendation")
 
 
 class Difference(NamedTuple):
-    """A tracked file that is not as committed: its largest difference of a number, None if there is none to tell."""
+    """A tracked file that is not as committed: its largest difference of a number, infinite if none can be told."""
 
     path: Path
-    largest: float | None
+    largest: float
     what: str
 
 
@@ -34,34 +34,24 @@ def differences() -> list[Difference]:
     paths = list(map(str, TRACKED))
     changed = git("diff", "--name-only", "HEAD", "--", *paths).splitlines()
     new = git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()
-    return [_difference(Path(name)) for name in changed] + [Difference(Path(name), None, "is new") for name in new]
-
-
-def largest_difference(found: list[Difference]) -> float:
-    """The largest difference of a number in `found`; infinite where one cannot be told."""
-    return max((math.inf if one.largest is None else one.largest for one in found), default=0.0)
+    return [_difference(Path(name)) for name in changed] + [Difference(Path(name), math.inf, "is new") for name in new]
 
 
 def _difference(path: Path) -> Difference:
     if not path.exists():
-        return Difference(path, None, "is missing")
-    before, now = git_bytes("show", f"HEAD:{path.as_posix()}"), path.read_bytes()
+        return Difference(path, math.inf, "is missing")
+    if path.suffix not in (".json", ".csv"):
+        what = {".lock": "md5s of files that are not in git", ".md": "quotes metrics", ".png": "is drawn from metrics"}
+        return Difference(path, 0.0, what.get(path.suffix, "differs"))
+    before, now = git("show", f"HEAD:{path.as_posix()}"), path.read_text(encoding="utf-8")
     if path == CONFUSION_MATRIX_CSV:
         rows = list(zip(before.splitlines(), now.splitlines(), strict=False))
         changed = sum(one != other for one, other in rows)
         return Difference(path, math.inf, f"{changed} of {len(rows) - 1} test rows have another prediction")
-    if path.suffix == ".json":
-        return _of_values(path, dict(leaves(json.loads(before))), dict(leaves(json.loads(now))))
-    if path.suffix == ".csv":
-        return _of_values(path, dict(_cells(before)), dict(_cells(now)))
-    what = {".lock": "md5s of files that are not in git", ".md": "quotes metrics", ".png": "is drawn from metrics"}
-    return Difference(path, 0.0, what.get(path.suffix, "differs"))
-
-
-def _of_values(path: Path, before: dict[str, Any], now: dict[str, Any]) -> Difference:
-    if before.keys() != now.keys():
+    values, others = _values(path.suffix, before), _values(path.suffix, now)
+    if values.keys() != others.keys():
         return Difference(path, math.inf, "has other keys or rows")
-    distances = {key: _distance(key, value, now[key]) for key, value in before.items() if value != now[key]}
+    distances = {key: _distance(key, value, others[key]) for key, value in values.items() if value != others[key]}
     most = max(distances, key=lambda key: distances[key], default="")
     return Difference(path, distances.get(most, 0.0), f"most in {most}" if most else "")
 
@@ -74,10 +64,9 @@ def _distance(key: str, value: Any, other: Any) -> float:
     return abs(numbers[0] - numbers[1]) if len(numbers) == 2 else math.inf
 
 
-def _cells(content: bytes) -> Iterator[tuple[str, Any]]:
-    for at, row in enumerate(csv.DictReader(io.StringIO(content.decode()))):
-        for name, text in row.items():
-            try:
-                yield f"{name}, row {at + 1}", float(text)
-            except (TypeError, ValueError):  # a text; None in a row that is too short
-                yield f"{name}, row {at + 1}", text
+def _values(suffix: str, text: str) -> dict[str, Any]:
+    """The values of a JSON or a CSV file, each with its place. An empty cell is an empty text."""
+    if suffix == ".json":
+        return dict(leaves(json.loads(text)))
+    rows = pd.read_csv(io.StringIO(text)).astype(object).fillna("").to_dict("records")
+    return {f"{name}, row {at}": value for at, row in enumerate(rows, 1) for name, value in row.items()}

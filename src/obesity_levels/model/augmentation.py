@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.pipeline import Pipeline
 
 from obesity_levels.model.features import MISSING, Matrix, is_whole
 from obesity_levels.params import MaskingParams, TrainParams
@@ -22,17 +23,14 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     `params.masking` says how many copies of each row are made and which cells are masked; where height or weight is
     masked, so is the BMI. A row that people answered (all whole numbers) has the weight `params.people_weight`.
-    `features` are the names of the columns of the input matrix. `step`, where `estimator` is a pipeline, is the prefix
-    of the step to be fitted with weights.
+    `features` are the names of the columns of the input matrix. Where `estimator` is a pipeline, its last step is
+    fitted with the weights.
     """
 
-    def __init__(
-        self, estimator: BaseEstimator, features: tuple[str, ...], params: TrainParams, step: str = ""
-    ) -> None:
+    def __init__(self, estimator: BaseEstimator, features: tuple[str, ...], params: TrainParams) -> None:
         self.estimator = estimator
         self.features = features
         self.params = params
-        self.step = step
 
     def fit(self, X: Matrix, y: Labels) -> Self:
         masking = self.params.masking
@@ -40,11 +38,10 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         mask_cells(copies, self.features, masking, np.random.default_rng(self.params.seed))
         people = is_whole(X[:, [self.features.index(name) for name in WHOLE_FOR_PEOPLE]])
         weights = np.tile(np.where(people, self.params.people_weight, 1.0), masking.copies + 1)
+        step = f"{self.estimator.steps[-1][0]}__" if isinstance(self.estimator, Pipeline) else ""
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(
-            np.concatenate([X, copies]),
-            np.tile(y, masking.copies + 1),
-            **{f"{self.step}sample_weight": weights},
+            np.concatenate([X, copies]), np.tile(y, masking.copies + 1), **{f"{step}sample_weight": weights}
         )
         self.classes_ = self.estimator_.classes_
         return self

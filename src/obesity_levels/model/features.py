@@ -4,7 +4,7 @@ numpy only, because the service imports it.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,4 @@ def is_whole(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 
 
 # None, a missing answer, is NaN in the array.
-_CODES: dict[str, dict[str | float | None, float | None]] = {
-    name: {**{value: float(code) for value, code in codes.items()}, None: None} for name, codes in CODES.items()
-}
+_CODES: dict[str, dict[Any, int | None]] = {name: {None: None, **codes} for name, codes in CODES.items()}

@@ -1,12 +1,9 @@
 """Export of a fitted classifier to ONNX. The same estimator gives the same bytes."""
 
-import copy
-
 import numpy as np
 import onnx
 import skl2onnx
 from skl2onnx.common.data_types import FloatTensorType
-from sklearn.ensemble import VotingClassifier
 
 from obesity_levels.model.augmentation import AugmentedClassifier
 from obesity_levels.schema import LEVELS
@@ -19,10 +16,6 @@ _OUTPUT = "probabilities"
 def export_onnx(fitted: AugmentedClassifier) -> bytes:
     """Export `fitted` as an ONNX model: one input, float32 (rows, features); one output, probabilities (rows, 7)."""
     estimator = fitted.estimator_
-    if isinstance(estimator, VotingClassifier):
-        # skl2onnx takes the weights as an array only
-        estimator = copy.copy(estimator)
-        estimator.weights = np.asarray(estimator.weights, dtype=float)
     model = skl2onnx.convert_sklearn(
         estimator,
         name="obesity-levels",
@@ -30,12 +23,9 @@ def export_onnx(fitted: AugmentedClassifier) -> bytes:
         options={id(estimator): {"zipmap": False}},
         target_opset=_OPSET,
     )
-    kept = [output for output in model.graph.output if output.name == _OUTPUT]
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
-    used = {name for node in model.graph.node for name in node.input}
+    del model.graph.output[0]  # the label
     for node in model.graph.node:
-        if node.op_type == "TreeEnsembleClassifier" and node.output[0] not in used:
+        if node.op_type == "TreeEnsembleClassifier":
             _only_sum(node)
     if len(model.graph.node) > 1 or _highest_sum(model.graph.node[0]) > 1:
         _clip_output(model.graph)
@@ -52,13 +42,12 @@ def _only_sum(trees: onnx.NodeProto) -> None:
     trees.op_type = "TreeEnsembleRegressor"
     del trees.output[0]
     attributes = {attribute.name: attribute for attribute in trees.attribute}
-    weights = np.array(attributes["class_weights"].floats, dtype=np.float32)
-    kept = np.flatnonzero(weights)
-    for part in ("ids", "nodeids", "treeids"):
-        attributes[f"class_{part}"].ints[:] = np.array(attributes[f"class_{part}"].ints)[kept]
-    attributes["class_weights"].floats[:] = weights[kept]
+    kept = np.flatnonzero(attributes["class_weights"].floats)
     for part in ("ids", "nodeids", "treeids", "weights"):
-        attributes[f"class_{part}"].name = f"target_{part}"
+        attribute = attributes[f"class_{part}"]
+        values = attribute.ints or attribute.floats
+        values[:] = np.array(values)[kept]
+        attribute.name = f"target_{part}"
     trees.attribute.remove(attributes["classlabels_int64s"])
     trees.attribute.append(onnx.helper.make_attribute("n_targets", len(LEVELS)))
 

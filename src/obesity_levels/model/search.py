@@ -1,7 +1,5 @@
 """The search for hyperparameters: grouped, stratified cross-validation within the training split."""
 
-from typing import Any
-
 import joblib
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.model.augmentation import AugmentedClassifier, Labels
 from obesity_levels.model.classifier import Candidate, Search
-from obesity_levels.model.estimators import build_estimator, hyperparameter_prefix, search_space
+from obesity_levels.model.estimators import base_estimator, build_estimator, candidates
 from obesity_levels.model.features import Matrix
 from obesity_levels.params import TrainParams
 from obesity_levels.schema import LEVELS
@@ -29,10 +27,10 @@ def search(
     """
     folds = params.search.folds
     check_folds(labels, groups, folds, "train.search.folds")
-    prefix = f"estimator__{hyperparameter_prefix(params.model)}"
+    tried = candidates(params, params.model)
     grid = GridSearchCV(
         build_estimator(params, features),
-        {prefix + name: values for name, values in search_space(params.search, params.model).items()},
+        {"estimator": [base_estimator(params, params.model, chosen) for chosen in tried]},
         scoring="f1_weighted",
         cv=StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed),
         n_jobs=-1,
@@ -43,13 +41,9 @@ def search(
     with joblib.parallel_backend("threading"):
         grid.fit(matrix, labels, groups=groups)
     results = grid.cv_results_
-    candidates = [
-        Candidate(_without(prefix, candidate), round(float(mean), 6), round(float(std), 6))
-        for candidate, mean, std in zip(
-            results["params"], results["mean_test_score"], results["std_test_score"], strict=True
-        )
-    ]
-    return grid.best_estimator_, Search(folds, _without(prefix, grid.best_params_), candidates)
+    scores = zip(tried, results["mean_test_score"], results["std_test_score"], strict=True)
+    scored = [Candidate(chosen, round(float(mean), 6), round(float(std), 6)) for chosen, mean, std in scores]
+    return grid.best_estimator_, Search(folds, tried[grid.best_index_], scored)
 
 
 def check_folds(labels: Labels, groups: Groups, folds: int, key: str) -> None:
@@ -61,7 +55,3 @@ def check_folds(labels: Labels, groups: Groups, folds: int, key: str) -> None:
                 f"level '{name}' has {found} groups of rows, fewer than {key} ({folds}):"
                 " give more rows of this level, or fewer folds"
             )
-
-
-def _without(prefix: str, params: dict[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in sorted(params.items())}

@@ -4,12 +4,12 @@ No stage uses it. MLFLOW_TRACKING_URI names a server; without it, mlflow.db in t
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
 import msgspec
@@ -28,7 +28,7 @@ from obesity_levels.io import Rows, read_split
 from obesity_levels.model.classifier import Manifest, load_classifier, most_probable
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME
 from obesity_levels.registry.mlflow_run import SERVED, log_run
-from obesity_levels.registry.pipeline_run import DIGEST, SHA256, PipelineRun, md5, workspace_run
+from obesity_levels.registry.pipeline_run import DIGEST, SHA256, PipelineRun, workspace_run
 from obesity_levels.versioning import git
 
 LOCAL_REGISTRY = "sqlite:///mlflow.db"
@@ -43,16 +43,17 @@ def publish(run: PipelineRun, *, challenger: bool = True) -> tuple[str, bool]:
     interrupted attempt left is deleted first. Raises RegistryError if the registry fails.
     """
     with _registry() as client:
-        _create_registered_model(client)
+        if not client.search_registered_models(f"name = '{NAME}'"):
+            client.create_registered_model(NAME)
         registered = _registered(client, run.digest)
         if registered is not None:
-            return registered.version, False
+            return registered, False
         _delete_incomplete_runs(client, run.digest)
         run_id, model = log_run(run)
+        tags, text = {SHA256: run.manifest.sha256}, _description(run.manifest)
         version = client.create_model_version(
-            NAME, model.model_uri, run_id, description=_description(run.manifest), model_id=model.model_id
+            NAME, model.model_uri, run_id, tags=tags, description=text, model_id=model.model_id
         ).version
-        client.set_model_version_tag(NAME, version, SHA256, run.manifest.sha256)
         if challenger:
             client.set_registered_model_alias(NAME, CHALLENGER, version)
         # Last: a version with this tag is complete.
@@ -68,7 +69,10 @@ def promote() -> str:
     """
     run = workspace_run()
     name = run.manifest.version
-    _check_committed()
+    changed = [line[3:] for line in git("status", "--porcelain").splitlines()]
+    if changed:
+        names = ", ".join(changed)
+        raise ArtifactError(f"commit first, so that what is promoted can be found again; not as committed: {names}")
     gate = msgspec.json.decode(paths.GATE_METRICS.read_bytes(), type=Gate)
     if not gate.passed:
         failing = "; ".join(f"{key}: {condition}" for key, condition in gate.conditions.items() if not condition.holds)
@@ -78,20 +82,15 @@ def promote() -> str:
         if version is None:
             raise RegistryError(f"{name}, as it is here, is not registered: run `make publish` first")
         champion = _by_alias(client, CHAMPION)
-        if champion is not None and champion.version == version.version:
-            return f"version {version.version} ({name}) is the champion already"
+        if champion is not None and champion.version == version:
+            return f"version {version} ({name}) is the champion already"
         rows = read_split(paths.FEATURES, "validation")
         score = _score(paths.MODELS, rows)
         beaten = "" if champion is None else _compare(champion, run.manifest, score, rows)
-        tags = {
-            "promoted_from": run.tags["git.revision"],
-            f"validation.{CHOSEN_BY}": f"{score:.6f}",
-            "validation.md5": md5(paths.FEATURES / "validation.parquet"),
-        }
-        for key, value in tags.items():
-            client.set_model_version_tag(NAME, version.version, key, value)
-        client.set_registered_model_alias(NAME, CHAMPION, version.version)
-        return f"version {version.version} ({name}) is the champion now: {CHOSEN_BY} {score:.6f}{beaten}"
+        client.set_model_version_tag(NAME, version, "promoted_from", run.tags["git.revision"])
+        client.set_model_version_tag(NAME, version, f"validation.{CHOSEN_BY}", f"{score:.6f}")
+        client.set_registered_model_alias(NAME, CHAMPION, version)
+        return f"version {version} ({name}) is the champion now: {CHOSEN_BY} {score:.6f}{beaten}"
 
 
 def fetch(alias: str, folder: Path) -> Manifest:
@@ -106,10 +105,7 @@ def fetch(alias: str, folder: Path) -> Manifest:
             raise RegistryError(f"{folder} holds other things than a model: name another folder with --to")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
-            fresh = Path(beside) / "fresh"
-            fresh.mkdir(mode=0o755)
-            for name in SERVED:
-                shutil.copy(found / name, fresh)
+            fresh = shutil.copytree(found, Path(beside) / "fresh")
             if folder.exists():
                 folder.rename(Path(beside) / "old")
             fresh.rename(folder)
@@ -137,31 +133,15 @@ def _registry() -> Iterator[mlflow.MlflowClient]:
     # ImportError: a database whose driver is not installed.
     except (MlflowException, SQLAlchemyError, RequestException, ImportError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise RegistryError(
-            _without_secrets(f"MLflow's registry {uri} failed, nothing is lost ({reason})", uri)
-        ) from error
+        message = f"MLflow's registry {uri} failed, nothing is lost ({reason})"
+        # Without the parts of an address that may hold a password: the login, and the query.
+        raise RegistryError(re.sub(r"(?<=//)[^/\s]*@|\?[^\s)'\"]+", "", message)) from error
 
 
-def _without_secrets(message: str, uri: str) -> str:
-    """Without the parts of the address that may hold a password: the login, and the query."""
-    parts = urlsplit(uri)
-    login = parts.netloc.rpartition("@")[0]
-    for secret in (f"{login}@" if login else "", f"?{parts.query}" if parts.query else ""):
-        message = message.replace(secret, "") if secret else message
-    return message
-
-
-def _create_registered_model(client: mlflow.MlflowClient) -> None:
-    try:
-        client.create_registered_model(NAME)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def _registered(client: mlflow.MlflowClient, digest: str) -> ModelVersion | None:
+def _registered(client: mlflow.MlflowClient, digest: str) -> str | None:
+    """The version with everything that `digest` identifies."""
     found = client.search_model_versions(f"name = '{NAME}' and tag.{DIGEST} = '{digest}'")
-    return client.get_model_version(NAME, found[0].version) if found else None
+    return found[0].version if found else None
 
 
 def _by_alias(client: mlflow.MlflowClient, alias: str) -> ModelVersion | None:
@@ -189,7 +169,8 @@ def _delete_incomplete_runs(client: mlflow.MlflowClient, digest: str) -> None:
 def _downloaded(version: ModelVersion) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         uri = f"models:/{NAME}/{version.version}"
-        yield Path(download_artifacts(artifact_uri=uri, dst_path=scratch)) / "artifacts" / NAME
+        model = Path(download_artifacts(artifact_uri=uri, dst_path=scratch))
+        yield next(model.rglob(paths.MANIFEST)).parent
 
 
 def _compare(champion: ModelVersion, manifest: Manifest, score: float, rows: Rows) -> str:
@@ -211,14 +192,6 @@ def _score(models: Path, rows: Rows) -> float:
     classifier = load_classifier(models)
     probabilities = classifier.probabilities(Batch.of_splits(rows).matrix(classifier.manifest.profile))
     return label_metrics(rows.labels, most_probable(probabilities))[CHOSEN_BY]
-
-
-def _check_committed() -> None:
-    """Raise ArtifactError unless this folder is as committed."""
-    changed = git("status", "--porcelain").splitlines()
-    if changed:
-        names = ", ".join(line[3:] for line in changed[:5]) + (", ..." if len(changed) > 5 else "")
-        raise ArtifactError(f"commit first, so that what is promoted can be found again; not as committed: {names}")
 
 
 def _description(manifest: Manifest) -> str:

@@ -43,7 +43,8 @@ def workspace_run() -> PipelineRun:
     changed = [f"{stage} ({what})" for stage, what, _ in _changes(Path())]
     if changed:
         raise ArtifactError(f"not as dvc.lock says: {', '.join(changed)}; run `dvc repro` first")
-    return _load_run(Path(), {"git.dirty": str(bool(git("status", "--porcelain"))).lower(), **_revision("HEAD")})
+    dirty = str(bool(git("status", "--porcelain"))).lower()
+    return _load_run(Path(), {"git.dirty": dirty, "git.revision": git("rev-parse", "HEAD")})
 
 
 @contextmanager
@@ -64,13 +65,13 @@ def experiment_run(experiment: Experiment) -> Iterator[PipelineRun]:
         changed = [
             f"{stage} ({what} {how})"
             for stage, what, how in _changes(folder)
-            if how != "deleted" or what.startswith(_WRITTEN)
+            if how not in ("deleted", "not in cache") or what.startswith(_WRITTEN)
         ]
         if changed:
             raise ArtifactError(
                 f"experiment {name} is not complete (`dvc pull`, or run it to its end): {', '.join(changed)}"
             )
-        yield _load_run(folder, {"dvc.experiment": name, "git.dirty": "false", **_revision(revision)})
+        yield _load_run(folder, {"dvc.experiment": name, "git.dirty": "false", "git.revision": revision})
 
 
 def experiments(*options: str) -> list[Experiment]:
@@ -90,11 +91,6 @@ def find_experiment(name: str) -> Experiment:
         revisions = ", ".join(one.revision[:7] for one in found)
         raise RegistryError(f"several experiments are called '{name}': choose one by its revision ({revisions})")
     return found[0]
-
-
-def md5(path: Path) -> str:
-    """The md5 of a file, as DVC computes it."""
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _load_run(folder: Path, tags: dict[str, str]) -> PipelineRun:
@@ -118,7 +114,3 @@ def _changes(folder: Path) -> Iterator[tuple[str, str, str]]:
         for entry in entries:
             for changed in entry.values() if isinstance(entry, dict) else [{entry: ""}]:
                 yield from ((stage, what, how if isinstance(how, str) else "modified") for what, how in changed.items())
-
-
-def _revision(name: str) -> dict[str, str]:
-    return {"git.revision": git("rev-parse", name)}

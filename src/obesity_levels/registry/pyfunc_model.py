@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 from obesity_levels.errors import InvalidField, invalid_field
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
 from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.paths import MANIFEST
 from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 
 PREDICTION = "prediction"
@@ -24,7 +25,7 @@ class ObesityLevels(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the classifier, verified against its manifest."""
-        self.classifier: Classifier = load_classifier(Path(context.artifacts["files"]))
+        self.classifier: Classifier = load_classifier(Path(context.artifacts[MANIFEST]).parent)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

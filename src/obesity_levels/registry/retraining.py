@@ -12,8 +12,8 @@ import msgspec
 from obesity_levels.errors import ArtifactError
 from obesity_levels.evaluation.gate import Gate
 from obesity_levels.paths import GATE_METRICS
-from obesity_levels.registry.pipeline_run import Experiment, experiments
-from obesity_levels.versioning import dvc_command, dvc_environment, git, git_bytes
+from obesity_levels.registry.pipeline_run import experiments
+from obesity_levels.versioning import dvc_command, dvc_environment, git
 
 
 class Retrained(NamedTuple):
@@ -32,18 +32,16 @@ def retrain(source: Path) -> Retrained:
     """
     changes = source.read_bytes() + git("diff", "HEAD").encode()
     name = f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
-    known = _find(name)
-    if known is None:
+    existed = name in dict(experiments())
+    if not existed:
         command = dvc_command("exp", "run", "--temp", "--name", name, "-S", f"ingest.source={_hydra_value(source)}")
         if not source.is_absolute():
             command += ["--copy-paths", str(source)]
         if subprocess.run(command, env=dvc_environment(), check=False).returncode:
             raise ArtifactError(f"the experiment on {source} failed, see above; the workspace is unchanged")
-    experiment = known or _find(name)
-    if experiment is None:
-        raise ArtifactError(f"dvc exp run succeeded, but there is no experiment {name}: was it removed meanwhile?")
-    gate = msgspec.json.decode(git_bytes("show", f"{experiment.revision}:{GATE_METRICS.as_posix()}"), type=Gate)
-    return Retrained(name, gate, known is not None)
+    revision = dict(experiments())[name]
+    gate = msgspec.json.decode(git("show", f"{revision}:{GATE_METRICS.as_posix()}"), type=Gate)
+    return Retrained(name, gate, existed)
 
 
 def next_steps(source: Path, name: str) -> Iterator[str]:
@@ -63,10 +61,6 @@ def in_project(source: Path) -> Path:
     """`source` relative to this folder if it is in it, so that an experiment can be committed; else absolute."""
     absolute, here = source.resolve(), Path.cwd().resolve()
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
-
-
-def _find(name: str) -> Experiment | None:
-    return next((one for one in experiments() if one.name == name), None)
 
 
 def _hydra_value(source: Path) -> str:
