@@ -14,6 +14,20 @@ from obesity_levels.errors import ParamsError, invalid_field
 from obesity_levels.paths import PARAMS_YAML
 from obesity_levels.schema import COLUMNS, LEVELS, PROFILES, SCALES, Level
 
+RENAMED = {
+    "clean.markers": "clean.missing_marks",
+    "clean.copies": "clean.duplicates",
+    "clean.duplicates.min_odd_numbers": "clean.duplicates.min_fractions",
+    "train.masking": "train.augmentation",
+    "train.augmentation.cells": "train.augmentation.masked_cells",
+    "train.augmentation.height_or_weight": "train.augmentation.without_height_or_weight",
+    "drift.detect.causes.least_ratio": "drift.detect.causes.min_ratio",
+    "drift.detect.causes.spread_within": "drift.detect.causes.max_spread_ratio",
+    "drift.detect.causes.alike": "drift.detect.causes.max_ks",
+    "drift.detect.causes.margin": "drift.detect.causes.height_margin",
+}
+"""Keys that had another name -> their name now."""
+
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]
@@ -42,14 +56,14 @@ class IngestParams(Section):
     seed: Seed
 
 
-class CopiesParams(Section):
+class DuplicatesParams(Section):
     min_shared_cells: Annotated[int, Meta(ge=1, le=len(COLUMNS))]
-    min_odd_numbers: Annotated[int, Meta(ge=0, le=len(COLUMNS))]
+    min_fractions: Annotated[int, Meta(ge=0, le=len(COLUMNS))]
 
 
 class CleanParams(Section):
-    markers: list[str]
-    copies: CopiesParams
+    missing_marks: list[str]
+    duplicates: DuplicatesParams
 
 
 class SplitParams(Section):
@@ -71,10 +85,10 @@ class FeaturizeParams(Section):
     split: SplitParams
 
 
-class MaskingParams(Section):
+class AugmentationParams(Section):
     copies: Annotated[int, Meta(ge=0, le=100)]
-    cells: Share
-    height_or_weight: Share
+    masked_cells: Share
+    without_height_or_weight: Share
 
 
 class RandomForestSpace(Section):
@@ -125,7 +139,7 @@ class TrainParams(Section):
     by_profile: ByProfile
     seed: Seed
     people_weight: Positive
-    masking: MaskingParams
+    augmentation: AugmentationParams
     search: SearchParams
 
     def for_profile(self, profile: Profile) -> Self:
@@ -182,10 +196,10 @@ class SeverityParams(Section):
 
 
 class CausesParams(Section):
-    least_ratio: Annotated[float, Meta(gt=1, le=10)]
-    spread_within: Annotated[float, Meta(gt=1, le=10)]
-    alike: OpenShare
-    margin: Annotated[float, Meta(ge=0, le=LARGEST)]
+    min_ratio: Annotated[float, Meta(gt=1, le=10)]
+    max_spread_ratio: Annotated[float, Meta(gt=1, le=10)]
+    max_ks: OpenShare
+    height_margin: Annotated[float, Meta(ge=0, le=LARGEST)]
 
 
 class DetectParams(Section):
@@ -284,6 +298,7 @@ def load_yaml(path: Path, kind: type[Struct]) -> Struct:
             known = list(_known_keys(kind))
             near = difflib.get_close_matches(key, known, n=1) or difflib.get_close_matches(name, known, n=1)
             reason = "no such key" + (f": did you mean '{near[0]}'?" if near else ": remove it")
+            reason = f"it is called '{RENAMED[key]}' now" if key in RENAMED else reason
         raise ParamsError(f"{path}: {key}: {reason}" if key else f"{path}: {reason}") from error
 
 

@@ -48,13 +48,17 @@ def test_an_experiment_in_a_temporary_folder_leaves_the_workspace_alone(clone):
 
 def test_a_queued_grid_runs_every_combination_and_one_of_them_is_applied_and_removed(clone):
     """Up to the model only: what comes after is the same in a queue as elsewhere."""
-    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=6", "-S", "train.masking.copies=1,2", "train")
+    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=6", "-S", "train.augmentation.copies=1,2", "train")
     clone.run("dvc", "exp", "run", "--run-all")
     shown = list(csv.DictReader(clone.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
-    combinations = {(row["train.seed"], row["train.masking.copies"]) for row in shown if row["rev"] not in ("", "main")}
+    combinations = {
+        (row["train.seed"], row["train.augmentation.copies"]) for row in shown if row["rev"] not in ("", "main")
+    }
     assert combinations >= {("6", "1"), ("6", "2")}
     assert clone.changed_files() == []
-    chosen = next(row["Experiment"] for row in shown if (row["train.seed"], row["train.masking.copies"]) == ("6", "2"))
+    chosen = next(
+        row["Experiment"] for row in shown if (row["train.seed"], row["train.augmentation.copies"]) == ("6", "2")
+    )
     clone.run("dvc", "exp", "apply", chosen)
     assert "seed: 6" in clone.run("git", "diff", "params.yaml").stdout
     assert chosen in clone.run("dvc", "exp", "list", "--name-only").stdout

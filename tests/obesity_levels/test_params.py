@@ -2,7 +2,7 @@ import pytest
 from tests.conftest import ROOT
 
 from obesity_levels.errors import ParamsError
-from obesity_levels.params import load_params
+from obesity_levels.params import RENAMED, load_params, read_yaml
 
 
 def edited(tmp_path, old: str, new: str):
@@ -81,3 +81,24 @@ def test_an_empty_file_is_an_error(tmp_path):
 def test_numbers_are_read_as_dvc_reads_them(tmp_path):
     """YAML 1.2: `1e-1` is a number (PyYAML, which speaks 1.1, takes it for a text)."""
     assert load_params(edited(tmp_path, "validation: 0.15", "validation: 1e-1")).featurize.split.validation == 0.1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("  missing_marks:", "  markers:", "clean.markers: it is called 'clean.missing_marks' now"),
+        ("  augmentation:", "  masking:", "train.masking: it is called 'train.augmentation' now"),
+        ("      max_ks:", "      alike:", "drift.detect.causes.alike: it is called 'drift.detect.causes.max_ks' now"),
+    ],
+)
+def test_a_key_that_had_another_name_is_an_error_that_says_the_new_one(tmp_path, old, new, named):
+    with pytest.raises(ParamsError, match=named):
+        load_params(edited(tmp_path, old, new))
+
+
+def test_every_new_name_of_a_renamed_key_exists():
+    content = read_yaml(ROOT / "params.yaml")
+    for name in RENAMED.values():
+        value = content
+        for part in name.split("."):
+            value = value[part]

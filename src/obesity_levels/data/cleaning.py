@@ -46,7 +46,7 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
 
     Raises TooFewRowsError if no row is left.
     """
-    cells = read_cells(raw, params.markers)
+    cells = read_cells(raw, params.missing_marks)
     rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
     label_cause = cells[LABEL].cause
     unanswered = rows[list(ANSWERS)].isna().all(axis=1)
@@ -58,7 +58,7 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
             f"none of the {len(raw)} rows has both a readable label and an answer:"
             f" give rows whose '{LABEL}' is one of {', '.join(LEVELS)}"
         )
-    kept, restored = merge_duplicates(rows[accepted], params.copies)
+    kept, restored = merge_duplicates(rows[accepted], params.duplicates)
 
     rejected = raw[~accepted].copy()
     # the file may have a column of that name too
@@ -83,12 +83,12 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     return kept, rejected, account
 
 
-def read_cells(raw: pd.DataFrame, markers: Sequence[str]) -> dict[str, Cells]:
-    """Read the cells of those of the 17 columns that `raw` has; a text in `markers` stands for a missing answer."""
-    return {name: _read_column(raw[name], name, markers) for name in COLUMNS if name in raw}
+def read_cells(raw: pd.DataFrame, missing_marks: Sequence[str]) -> dict[str, Cells]:
+    """Read the cells of those of the 17 columns that `raw` has; texts in `missing_marks` stand for missing answers."""
+    return {name: _read_column(raw[name], name, missing_marks) for name in COLUMNS if name in raw}
 
 
-def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> Cells:
+def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:
     # Each distinct text is read once: a column of a million texts has few.
     at, found = pd.factorize(raw, use_na_sentinel=False)
     text = found.str.strip()
@@ -104,7 +104,7 @@ def _read_column(raw: pd.Series, name: str, markers: Sequence[str]) -> Cells:
         values = np.array([canonical.get(category_key(t)) for t in text], dtype=object)
         readable = valid = pd.notna(values)
         normalised = found != values
-    is_marker = text.str.lower().isin([marker.strip().lower() for marker in markers])
+    is_marker = text.str.lower().isin([mark.strip().lower() for mark in missing_marks])
     conditions = [text == "", is_marker, valid, readable]
     cause = np.select(conditions, [_EMPTY, _MARKER, _VALID, _OUT_OF_SCALE], UNREADABLE).astype(np.int8)
     usable = np.where(cause == _VALID, values, np.nan)

@@ -5,15 +5,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from obesity_levels.data.matching import Codes, agreeing_pairs, cell_codes, connected_groups
-from obesity_levels.params import CopiesParams
+from obesity_levels.params import DuplicatesParams
 from obesity_levels.schema import COLUMNS, SCALES
 
 
-def merge_duplicates(rows: pd.DataFrame, params: CopiesParams) -> tuple[pd.DataFrame, dict[str, int]]:
+def merge_duplicates(rows: pd.DataFrame, params: DuplicatesParams) -> tuple[pd.DataFrame, dict[str, int]]:
     """Merge every set of duplicates into one row. Returns the remaining rows, and the restored cells by column.
 
     Duplicates are rows that are equal in all cells, or that agree on every cell valid in both, with at least
-    `min_shared_cells` such cells, of which at least `min_odd_numbers` are numbers with a fraction. The first row of a
+    `min_shared_cells` such cells, of which at least `min_fractions` are numbers with a fraction. The first row of a
     set remains; its gaps are filled from the others. Agreement is not transitive: where a row agrees with two rows that
     contradict each other, nothing tells which of them it duplicates, and none of the three is merged. A merged row may
     agree with further rows, so merging is repeated until no rows agree. The result does not depend on row order.
@@ -32,7 +32,7 @@ def merge_duplicates(rows: pd.DataFrame, params: CopiesParams) -> tuple[pd.DataF
 
         odd = _have_fractions(codes, values)
         shared = (odd[pairs[:, 0]] & odd[pairs[:, 1]]).sum(axis=1)
-        sets = pd.Series(connected_groups(pairs[shared >= params.min_odd_numbers], len(codes)))
+        sets = pd.Series(connected_groups(pairs[shared >= params.min_fractions], len(codes)))
         filled = pd.DataFrame(codes).groupby(sets).transform("max").to_numpy()
         contradicts = ((codes >= 0) & (codes != filled)).any(axis=1)
         changed = (sets.duplicated(keep=False) & ~sets.isin(sets[contradicts])).to_numpy()

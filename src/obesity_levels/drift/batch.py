@@ -62,9 +62,9 @@ class Batch:
         return cls.of_table(rows.answers, rows.labels)
 
     @classmethod
-    def of_raw(cls, raw: pd.DataFrame, markers: Sequence[str]) -> Self:
+    def of_raw(cls, raw: pd.DataFrame, missing_marks: Sequence[str]) -> Self:
         """From raw rows, as `read_raw` returns them, with or without a column of labels."""
-        cells = read_cells(raw, markers)
+        cells = read_cells(raw, missing_marks)
         table = pd.DataFrame({name: cells[name].values for name in ANSWERS}, index=raw.index)
         labels = level_indices(cells[LABEL].values) if LABEL in cells else np.full(len(raw), NO_LABEL)
         unreadable = {name: raw[name][cells[name].cause == UNREADABLE].str.strip() for name in CHOICES}

@@ -103,7 +103,7 @@ def _unit_errors(
     found: dict[str, float] = {}
     for name in _KNOWN_RATIOS:  # height first
         if name in alarms:
-            margin = rule.margin if "Height" in (name, *found) else 0.0
+            margin = rule.height_margin if "Height" in (name, *found) else 0.0
             ratio = constant_ratio(name, batch, train, rule, margin)
             if ratio and (ratio in _KNOWN_RATIOS[name] or (name in distribution and not shifted)):
                 found[name] = ratio
@@ -123,17 +123,17 @@ def constant_ratio(name: str, batch: Batch, train: Batch, rule: CausesParams, ma
     if not len(found) or not len(reference):
         return None
     ratio = float(np.median(found) / np.median(reference))
-    if abs(math.log(ratio)) < math.log(rule.least_ratio):
+    if abs(math.log(ratio)) < math.log(rule.min_ratio):
         return None
     for known in _KNOWN_RATIOS.get(name, ()):
         near = 1 / _KNOWN_WITHIN < ratio / known < _KNOWN_WITHIN
-        if near and _distance(name, found / known, reference) <= rule.alike:
+        if near and _distance(name, found / known, reference) <= rule.max_ks:
             return known
     restored = _on_scale(name, found / ratio)
     divided = _distance(name, restored, reference)
     added = _distance(name, found - (np.median(found) - np.median(reference)), reference)
     spread = restored.std() / reference.std() if len(restored) and reference.std() else math.inf
-    alike = divided <= rule.alike and 1 / rule.spread_within <= spread <= rule.spread_within
+    alike = divided <= rule.max_ks and 1 / rule.max_spread_ratio <= spread <= rule.max_spread_ratio
     return ratio if alike and divided < added + margin / math.sqrt(len(found)) else None
 
 

@@ -75,7 +75,7 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
 def check_file(path: Path, models: Path) -> Checked:
     """Check the rows of a CSV file, with or without labels."""
     calibrated = load_calibrated(models, FEATURES)
-    batch = Batch.of_raw(read_raw(path, ANSWERS), load_params().clean.markers)
+    batch = Batch.of_raw(read_raw(path, ANSWERS), load_params().clean.missing_marks)
     return _check(calibrated, batch, Source("file", os.fsencode(path.name).decode(errors="replace")))
 
 

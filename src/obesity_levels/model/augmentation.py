@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.pipeline import Pipeline
 
 from obesity_levels.model.features import MISSING, Matrix, is_whole
-from obesity_levels.params import MaskingParams, TrainParams
+from obesity_levels.params import AugmentationParams, TrainParams
 from obesity_levels.schema import BMI, WHOLE_FOR_PEOPLE
 
 Labels = npt.NDArray[np.int64]
@@ -21,8 +21,8 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Missing cells are rare, so learners treat them badly; in the copies they are frequent. `fit` makes the copies, of
     training rows only, so in cross-validation no copy is in another fold than its original.
 
-    `params.masking` says how many copies of each row are made and which cells are masked; where height or weight is
-    masked, so is the BMI. A row that people answered (all whole numbers) has the weight `params.people_weight`.
+    `params.augmentation` says how many copies of each row are made and which cells are masked; where height or weight
+    is masked, so is the BMI. A row that people answered (all whole numbers) has the weight `params.people_weight`.
     `features` are the names of the columns of the input matrix. Where `estimator` is a pipeline, its last step is
     fitted with the weights.
     """
@@ -33,15 +33,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.params = params
 
     def fit(self, X: Matrix, y: Labels) -> Self:
-        masking = self.params.masking
-        copies = np.tile(X, (masking.copies, 1))
-        mask_cells(copies, self.features, masking, np.random.default_rng(self.params.seed))
+        augmentation = self.params.augmentation
+        copies = np.tile(X, (augmentation.copies, 1))
+        mask_cells(copies, self.features, augmentation, np.random.default_rng(self.params.seed))
         people = is_whole(X[:, [self.features.index(name) for name in WHOLE_FOR_PEOPLE]])
-        weights = np.tile(np.where(people, self.params.people_weight, 1.0), masking.copies + 1)
+        weights = np.tile(np.where(people, self.params.people_weight, 1.0), augmentation.copies + 1)
         step = f"{self.estimator.steps[-1][0]}__" if isinstance(self.estimator, Pipeline) else ""
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(
-            np.concatenate([X, copies]), np.tile(y, masking.copies + 1), **{f"{step}sample_weight": weights}
+            np.concatenate([X, copies]), np.tile(y, augmentation.copies + 1), **{f"{step}sample_weight": weights}
         )
         self.classes_ = self.estimator_.classes_
         return self
@@ -53,15 +53,15 @@ class AugmentedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
 
-def mask_cells(matrix: Matrix, features: tuple[str, ...], masking: MaskingParams, rng: np.random.Generator) -> None:
-    """Mask cells of `matrix`, shape (rows, features), in place and at random, as `masking` says."""
+def mask_cells(matrix: Matrix, features: tuple[str, ...], params: AugmentationParams, rng: np.random.Generator) -> None:
+    """Mask cells of `matrix`, shape (rows, features), in place and at random, as `params` say."""
     answers = [at for at, name in enumerate(features) if name != BMI]
     masked = np.zeros(matrix.shape, dtype=bool)
-    masked[:, answers] = rng.random((len(matrix), len(answers))) < masking.cells
+    masked[:, answers] = rng.random((len(matrix), len(answers))) < params.masked_cells
     drawn = rng.random(len(matrix))
-    for name, low in (("Height", 0.0), ("Weight", masking.height_or_weight / 2)):
+    for name, low in (("Height", 0.0), ("Weight", params.without_height_or_weight / 2)):
         if name in features:
-            masked[:, features.index(name)] |= (low <= drawn) & (drawn < low + masking.height_or_weight / 2)
+            masked[:, features.index(name)] |= (low <= drawn) & (drawn < low + params.without_height_or_weight / 2)
     if BMI in features:
         masked[:, features.index(BMI)] = masked[:, features.index("Height")] | masked[:, features.index("Weight")]
     matrix[masked] = MISSING

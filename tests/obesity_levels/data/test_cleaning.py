@@ -143,7 +143,7 @@ def test_damage_followed_by_cleaning_restores_or_blanks_and_never_falsifies_beyo
     dirty = damaged(texts(rows), POPULATION.damage, rng)
     kept, rejected, _ = clean_rows(dirty, CLEAN)
     assert set(rejected.index) == set(
-        rows.index[dirty[LABEL].str.strip().str.lower().isin(["", "?", *(m.lower() for m in CLEAN.markers)])]
+        rows.index[dirty[LABEL].str.strip().str.lower().isin(["", "?", *(m.lower() for m in CLEAN.missing_marks)])]
     )
     for name in COLUMNS:
         same = kept[name].isna() | (kept[name] == rows.loc[kept.index, name])
@@ -249,9 +249,9 @@ def test_other_columns_are_dropped_and_named():
     assert account["columns_dropped"] == ["id", "mixed_type_col"]
 
 
-def test_markers_are_those_of_the_params():
-    no_markers = type(CLEAN)(markers=[], copies=CLEAN.copies)
-    _, _, account = clean_rows(one_row(Age="?"), no_markers)
+def test_missing_marks_are_those_of_the_params():
+    no_marks = type(CLEAN)(missing_marks=[], duplicates=CLEAN.duplicates)
+    _, _, account = clean_rows(one_row(Age="?"), no_marks)
     assert account["cells"]["set_missing"]["Age"] == dict.fromkeys(CAUSES, 0) | {"unreadable": 1}
 
 
@@ -260,7 +260,7 @@ def test_a_simulated_file_is_accounted_for_column_by_column():
     raw.index = pd.RangeIndex(2, 1002, name="line")
     _, _, account = clean_rows(raw, CLEAN)
     for name in SCALES:
-        markers = raw[name].str.strip().str.upper().isin([m.upper() for m in CLEAN.markers])
+        markers = raw[name].str.strip().str.upper().isin([m.upper() for m in CLEAN.missing_marks])
         assert account["cells"]["set_missing"][name]["empty"] == (raw[name].str.strip() == "").sum()
         assert account["cells"]["set_missing"][name]["marker"] == markers.sum()
         assert account["cells"]["set_missing"][name]["out_of_scale"] > 0

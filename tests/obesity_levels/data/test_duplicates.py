@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tests.strategies import as_table, tables
 
 from obesity_levels.data.duplicates import merge_duplicates
-from obesity_levels.params import CopiesParams
+from obesity_levels.params import DuplicatesParams
 from obesity_levels.schema import ANSWERS, COLUMNS, SCALES
 
-PARAMS = CopiesParams(min_shared_cells=12, min_odd_numbers=2)
+PARAMS = DuplicatesParams(min_shared_cells=12, min_fractions=2)
 GENERATED = {
     **{"Gender": "Male", "Age": 23.4, "Height": 1.812345, "Weight": 95.5, "family_history_with_overweight": "yes"},
     **{"FAVC": "yes", "FCVC": 2.3, "NCP": 3.0, "CAEC": "Sometimes", "SMOKE": "no", "CH2O": 1.7, "SCC": "no"},
@@ -43,7 +43,7 @@ def test_rows_equal_in_all_cells_become_one_whatever_they_hold():
     assert len(merged(few, few)) == 1
 
 
-def test_people_who_answer_alike_but_for_a_gap_are_not_copies():
+def test_people_who_answer_alike_but_for_a_gap_are_not_duplicates():
     """One odd number, the height, is no evidence: two people may well agree in whole numbers."""
     assert len(merged(PERSON, blanked(PERSON, "CALC"))) == 2
 
@@ -54,7 +54,7 @@ def test_at_least_twelve_cells_must_be_shared(gaps, remaining):
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_rows_that_contradict_one_another_in_any_cell_are_not_copies(name):
+def test_rows_that_contradict_one_another_in_any_cell_are_not_duplicates(name):
     other = {"Gender": "Female", "CAEC": "Always", "CALC": "Always", "MTRANS": "Bike", "NObeyesdad": "Normal_Weight"}
     yes_or_no = "no" if GENERATED[name] == "yes" else "yes"
     changed = GENERATED[name] + 0.1 if name in SCALES else other.get(name, yes_or_no)
@@ -84,7 +84,7 @@ def is_copy(one: pd.Series, other: pd.Series) -> bool:
 
 
 @given(tables())
-def test_what_remains_holds_no_copies_but_those_of_contradicting_rows(rows):
+def test_what_remains_holds_no_duplicates_but_those_of_contradicting_rows(rows):
     remaining, _ = merge_duplicates(rows, PARAMS)
     copies = [
         pair

@@ -10,7 +10,7 @@ from tests.strategies import tables
 from obesity_levels.data.duplicates import merge_duplicates
 from obesity_levels.data.splitting import group_rows, split_rows
 from obesity_levels.errors import TooFewRowsError
-from obesity_levels.params import CopiesParams, SplitParams, load_params
+from obesity_levels.params import DuplicatesParams, SplitParams, load_params
 from obesity_levels.schema import LABEL, LEVELS, SPLITS
 
 PARAMS = load_params(ROOT / "params.yaml").featurize.split
@@ -23,7 +23,7 @@ def split_of(counts: dict[str, int], params: SplitParams = PARAMS) -> tuple[pd.S
 
 @given(tables())
 def test_rows_are_of_one_group_when_they_agree_on_twelve_cells_or_more_and_contradict_in_none(rows):
-    rows, _ = merge_duplicates(rows, CopiesParams(12, 2))
+    rows, _ = merge_duplicates(rows, DuplicatesParams(12, 2))
     groups = group_rows(rows, 12)
     for one, other in itertools.combinations(range(len(rows)), 2):
         a, b = rows.iloc[one], rows.iloc[other]
@@ -34,7 +34,7 @@ def test_rows_are_of_one_group_when_they_agree_on_twelve_cells_or_more_and_contr
 
 @given(tables())
 def test_rows_of_a_group_have_one_level(rows):
-    rows, _ = merge_duplicates(rows, CopiesParams(12, 2))
+    rows, _ = merge_duplicates(rows, DuplicatesParams(12, 2))
     assert (rows[LABEL].groupby(group_rows(rows, 12)).nunique() == 1).all()
 
 

@@ -18,7 +18,7 @@ from obesity_levels.model.estimators import build_estimator
 from obesity_levels.model.features import MISSING, encode_table, input_matrix
 from obesity_levels.model.onnx_export import export_onnx
 from obesity_levels.model.search import search
-from obesity_levels.params import MaskingParams, Params, TrainParams
+from obesity_levels.params import AugmentationParams, Params, TrainParams
 from obesity_levels.schema import LABEL, LEVELS, PROFILES
 
 MODELS = ("random_forest", "hist_gradient_boosting", "logistic_regression", "voting")
@@ -42,8 +42,8 @@ def rows(population):
 def small(params: Params, model: str, **changed) -> TrainParams:
     spaces = {name: msgspec.structs.replace(getattr(params.train.search, name), **SMALL[name]) for name in MODELS}
     searched = msgspec.structs.replace(params.train.search, folds=2, **spaces)
-    masking = MaskingParams(copies=2, cells=0.05, height_or_weight=0.2)
-    return msgspec.structs.replace(params.train, model=model, search=searched, masking=masking, **changed)
+    augmentation = AugmentationParams(copies=2, masked_cells=0.05, without_height_or_weight=0.2)
+    return msgspec.structs.replace(params.train, model=model, search=searched, augmentation=augmentation, **changed)
 
 
 def loaded(onnx: bytes) -> Classifier:
@@ -96,7 +96,12 @@ def test_a_row_alone_has_the_probabilities_that_it_has_among_others(fitted_and_e
 def test_onnx_and_scikit_learn_agree_on_rows_like_those_trained_on_with_cells_blanked(fitted_and_exported, rows):
     fitted, classifier = fitted_and_exported
     matrix = rows[0].copy()
-    mask_cells(matrix, FULL, MaskingParams(copies=1, cells=0.2, height_or_weight=0.4), np.random.default_rng(1))
+    mask_cells(
+        matrix,
+        FULL,
+        AugmentationParams(copies=1, masked_cells=0.2, without_height_or_weight=0.4),
+        np.random.default_rng(1),
+    )
     assert (matrix == MISSING).any(axis=1).mean() > 0.9
     np.testing.assert_allclose(classifier.probabilities(matrix), fitted.predict_proba(matrix), atol=2e-5)
 
@@ -171,7 +176,12 @@ def test_a_level_with_fewer_groups_than_folds_is_named(params, rows):
 def test_masking_blanks_the_shares_it_was_told_and_the_body_mass_index_with_its_parts(profile):
     features = PROFILES[profile]
     matrix = np.ones((20_000, len(features)), dtype=np.float32)
-    mask_cells(matrix, features, MaskingParams(copies=1, cells=0.1, height_or_weight=0.4), np.random.default_rng(0))
+    mask_cells(
+        matrix,
+        features,
+        AugmentationParams(copies=1, masked_cells=0.1, without_height_or_weight=0.4),
+        np.random.default_rng(0),
+    )
     masked = dict(zip(features, (matrix == MISSING).T, strict=True))
     assert masked["Age"].mean() == pytest.approx(0.1, abs=0.01)
     for name in {"Height", "Weight"} & set(features):
