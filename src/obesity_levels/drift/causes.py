@@ -65,7 +65,7 @@ def find_causes(detector: Detector, results: Results, batch: Batch, train: Batch
     causes: list[tuple[CauseName, Bools, str]] = []
     if ratios:
         details = [
-            f"{name} is {ratio:.3g} times what it was, in all rows alike as far as can be seen{_meaning(name, ratio)}"
+            f"{name} is {ratio:.3g} times the value in training, apparently in all rows{_meaning(name, ratio)}"
             for name, ratio in ratios.items()
         ]
         causes.append(("unit_error", explained & any_alarm, "; ".join(details)))
@@ -80,13 +80,13 @@ def find_causes(detector: Detector, results: Results, batch: Batch, train: Batch
         numbers = np.array([column.edges is not None for column in columns])
         doubt = "" if (shifted & numbers).any() else ", or their categories are mixed up"
         are = "is" if shifted.sum() == 1 else "are"
-        moved = f"{join_names(names[shifted])} {are} distributed otherwise than in training{doubt}"
+        moved = f"{join_names(names[shifted])} {are} distributed differently than in training{doubt}"
         causes.append(("population_shift", shifted, moved))
     if set(names[any_alarm]) == {LEVEL}:
-        mix = "levels are predicted in other shares, while no single answer has moved much"
+        mix = "levels are predicted in other shares, while no single answer has changed much"
         causes.append(("label_shift", any_alarm, mix))
     if not any_alarm.any():
-        what = "fewer predictions are right" if results.score_alarm[0, :2].any() else "the model is less sure"
+        what = "fewer predictions are correct" if results.score_alarm[0, :2].any() else "the model is less confident"
         causes.append(("concept_drift", any_alarm, f"{what}, while every answer is distributed as it was"))
     return [Cause(cause, names[where].tolist(), detail) for cause, where, detail in causes]
 

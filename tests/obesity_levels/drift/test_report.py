@@ -48,10 +48,10 @@ def test_causes_are_told_from_one_another(report_on, name, intensity, causes):
 
 def test_a_unit_error_names_the_columns_and_the_units(report_on):
     said = report_on("unit_error_lb_in", 1.0).recommendation
-    assert "Height is 39.4 times what it was" in said
+    assert "Height is 39.4 times the value in training" in said
     assert "inches, not metres" in said
     assert "pounds, not kilograms" in said
-    assert "do not train on them" in said
+    assert "do not train on these rows" in said
 
 
 def test_a_broken_field_is_named_with_its_missing_rates(world, fresh):
@@ -187,7 +187,7 @@ def test_lost_accuracy_is_said_also_where_a_column_has_moved(world, fresh):
     batch = dataclasses.replace(fresh, numbers=numbers, labels=(fresh.labels + 3) % len(LEVELS))
     report = world.report(batch)
     assert "population_shift" in [cause.cause for cause in report.causes]
-    assert "of the accuracy is lost: if the above does not explain it, look at the labels too" in report.recommendation
+    assert "of the accuracy is lost: if the above does not explain it, check the labels too" in report.recommendation
 
 
 def test_a_long_unknown_text_is_cut(world, fresh):
