@@ -57,7 +57,7 @@ export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 publish: setup ## register the model with MLflow, as challenger (EXP=name: an experiment; EXP=all: all of them)
 	@obesity-levels publish $(if $(filter all,$(EXP)),--all-experiments,$(if $(EXP),--exp $(EXP)))
 
-promote: setup ## make the committed model the champion, if it meets the gate and beats the present one
+promote: setup ## make the committed model the champion, if it passes the gate and beats the present one
 	@obesity-levels promote
 
 fetch-champion: setup ## put the champion's files where `MODEL_DIR=champion make serve` takes them

@@ -17,7 +17,7 @@ from obesity_levels.drift.histograms import LEVEL, Reference, load_reference
 from obesity_levels.errors import ArtifactError
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
 from obesity_levels.model.features import encode_rows, input_matrix
-from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE, MANIFEST
+from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE, DVC_LOCK, EVALUATE_METRICS, MANIFEST
 from obesity_levels.schema import BMI, LEVELS, QUESTIONS, Patient
 from service.contract import Data, Feature, LevelProbabilities, ModelInfo, Predictions
 from service.memory import give_back_memory
@@ -26,9 +26,6 @@ from service.shadow import Shadow
 from service.together import Together
 
 logger = logging.getLogger(__name__)
-
-EVALUATION = "evaluate.json"
-LOCK = "dvc.lock"
 
 # From so many rows on numpy is the faster.
 _MANY = 20
@@ -117,7 +114,7 @@ def load_model(directory: Path, git_revision: str = "") -> Model:
 
 def _evaluation_path(directory: Path) -> Path | None:
     """Among the model's files, as a registry hands them out, or in the checkout that they belong to."""
-    for path in (directory / EVALUATION, directory.parent / "metrics" / EVALUATION):
+    for path in (directory / EVALUATE_METRICS.name, directory.parent / EVALUATE_METRICS):
         if path.exists():
             return path
     return None
@@ -148,14 +145,14 @@ def _read_reference(path: Path, classifier: Classifier) -> Reference | None:
 
 
 def _check_lock(directory: Path, evaluation: Path | None) -> None:
-    lock = directory.resolve().parent / LOCK
+    lock = directory.resolve().parent / DVC_LOCK
     if not lock.is_file():
         return
     try:
         stages = msgspec.yaml.decode(lock.read_bytes())["stages"].values()
         locked = {lock.parent / out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
     except (OSError, msgspec.DecodeError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ArtifactError(f"{lock} is not a lock of DVC: restore it (git checkout {LOCK})") from error
+        raise ArtifactError(f"{lock} is not a lock of DVC: restore it (git checkout {DVC_LOCK})") from error
     served = [(directory / name).resolve() for name in (CLASSIFIER, MANIFEST)]
     if not all(path in locked for path in served):
         return  # a folder beside the checkout's own
@@ -165,7 +162,7 @@ def _check_lock(directory: Path, evaluation: Path | None) -> None:
     for path in served:
         if path.is_file() and path in locked and hashlib.md5(path.read_bytes()).hexdigest() != locked[path]:
             raise ArtifactError(
-                f"{path} is not the one that {LOCK} names: run `dvc repro`, or restore it (dvc checkout)"
+                f"{path} is not the one that {DVC_LOCK} names: run `dvc repro`, or restore it (dvc checkout)"
             )
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from obesity_levels.errors import ObesityLevelsError
+from obesity_levels.errors import ObesityLevelsError, invalid_field
+from obesity_levels.paths import MODELS
 
 
 class SettingsError(ObesityLevelsError):
@@ -22,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="the port to listen on, 0 to 65535 (0: any free one)")] = 8000
     workers: Annotated[int, Meta(ge=1, le=64, description="the number of processes that answer, 1 to 64")] = 1
-    model_dir: Annotated[Path, Meta(description="the folder of classifier.onnx and manifest.json")] = Path("models")
+    model_dir: Annotated[Path, Meta(description="the folder of classifier.onnx and manifest.json")] = MODELS
     max_patients: Annotated[int, Meta(ge=1, description="the most patients in a request, 1 or more")] = 10_000
     max_body_bytes: Annotated[int, Meta(ge=1, description="the largest body of a request in bytes, 1 or more")] = (
         10_000_000
@@ -81,10 +82,9 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
-        what, _, where = str(error).rpartition(" - at ")
-        name = where.strip("`").removeprefix("$.")
+        found = invalid_field(error)
         # What was given may be no text that can be printed.
-        raise SettingsError(f"{ascii(what)[1:-1]}: set {name} to {_meant(name)}") from error
+        raise SettingsError(f"{ascii(found.reason)[1:-1]}: set {found.path} to {_meant(found.path)}") from error
 
 
 def _meant(name: str) -> str:

@@ -3,6 +3,7 @@
 MLflow takes seconds to import, so only the commands that need it import `mlflow_registry`.
 """
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -27,13 +28,14 @@ from obesity_levels.registry.pipeline_run import PipelineRun
 DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FOLDER = click.Path(path_type=Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. An error that a person can act on is one line on standard error, with status 1."""
-    # Whatever the encoding of the terminal, a file name or a dash is no reason to fail.
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    # A character that the terminal cannot show is printed as "?". Standard output may be closed (`>&-`).
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         commands(arguments, prog_name="obesity-levels")
     except (ObesityLevelsError, OSError) as error:  # OSError: a full disk, a folder without write permission
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="obesity-levels")
 def commands() -> None:
-    """Look at, check and register what the pipeline made, in the project of the current folder.
+    """Inspect, check and register the results of the pipeline in the current folder.
 
     The pipeline itself is run by DVC (`dvc repro`, `dvc exp run`). Exit status: 0 success, 1 an error, 2 wrong usage;
     `drift` and `retrain` have more.
@@ -63,15 +65,15 @@ def results() -> None:
 
 @commands.command()
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Check the rows of this CSV file.")
-@click.option("--drift-type", type=click.Choice(list(SCENARIOS)), help="Or simulate this kind of drift.")
+@click.option("--drift-type", type=click.Choice(list(SCENARIOS)), help="Simulate this kind of drift instead.")
 @click.option(
     "--intensity",
     type=click.FloatRange(0, 1, min_open=True),
-    help=f"Of simulated drift; {DEFAULT_INTENSITY} by default, {FIELD_ERROR_INTENSITY:g} for field errors.",
+    help=f"Strength of the drift.  [default: {DEFAULT_INTENSITY}; {FIELD_ERROR_INTENSITY:g} for noise, swap and units]",
 )
 @click.option("--output", type=FOLDER, metavar="DIR", default=REPORTS, show_default=True, help="Folder to write to.")
 @click.option("--model", type=FOLDER, metavar="DIR", help=f"Folder of the model.  [default: {MODELS}]")
-@click.option("--alias", metavar="NAME", help="Or the registered model with this alias, such as champion.")
+@click.option("--alias", metavar="NAME", help="Use the registered model with this alias instead, such as champion.")
 def drift(
     data: Path | None,
     drift_type: str | None,
@@ -83,13 +85,15 @@ def drift(
     """Check whether rows have drifted from those that the model was trained on.
 
     Prints a table and writes a report with figures. Name either --data, a CSV file with or without labels, or
-    --drift-type, which changes the validation and test rows on purpose. The project must hold the rows that the model
-    was made from. Exit status: 0 no drift, 3 drift, 4 too few rows to tell, 1 an error.
+    --drift-type, which checks the validation and test rows with simulated drift. The project must hold the rows that
+    the model was made from. Exit status: 0 no drift, 3 drift, 4 too few rows to tell, 1 an error.
     """
     if (data is None) == (drift_type is None):
         raise click.UsageError("name either --data or --drift-type")
     if data is not None and intensity is not None:
         raise click.UsageError("--intensity belongs to --drift-type: leave it out with --data")
+    if intensity is not None and math.isnan(intensity):
+        raise click.UsageError("--intensity must be a number, more than 0 and at most 1")
     if model is not None and alias is not None:
         raise click.UsageError("name either --model or --alias")
     chosen: AbstractContextManager[Path] = nullcontext(model or MODELS)
@@ -118,13 +122,14 @@ def publish(exp: Sequence[str], all_experiments: bool) -> None:
     chosen = [pipeline_run.find_experiment(name) for name in exp]
     if all_experiments:
         chosen = pipeline_run.experiments("--all-commits")
-        click.echo(f"experiments to publish: {len(chosen)}")
+        if not chosen:
+            click.echo("there are no experiments: make one with `dvc exp run`")
     failed = False
     for experiment in chosen:
         try:
             with pipeline_run.experiment_run(experiment) as run:
                 _publish(run, challenger=not all_experiments)
-        # An experiment that is not complete is no reason to leave out the others; a registry that is away is one.
+        # The other experiments are still published. An error of the registry ends the command.
         except ArtifactError as error:
             failed = True
             click.echo(f"error: {error}", err=True)
@@ -203,8 +208,9 @@ def _report_drift(checked: Checked, output: Path) -> int:
     lines = [report_table(checked.report), *(f"written: {path}" for path in write_report(checked, output))]
     try:
         click.echo("\n".join(lines))
-        sys.stdout.flush()
-    except OSError:  # the reader is gone, or its disk is full: the report is written, and the status says the verdict
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # nobody reads, or the disk is full: the report is written, and the exit status is the verdict
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DRIFT_STATUS[checked.report.verdict]
 

@@ -1,4 +1,4 @@
-"""Where each file of a project lies, relative to its root, which is the current folder. Nothing else says so."""
+"""The path of each file of a project, relative to its root, which is the current folder."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ MODELS = Path("models")
 CLASSIFIER = "classifier.onnx"
 MANIFEST = "manifest.json"
 DRIFT_REFERENCE = "drift_reference.json"
-"""CLASSIFIER, MANIFEST, DRIFT_REFERENCE: files of an artifact, which lies in MODELS or in any other folder."""
+"""CLASSIFIER, MANIFEST, DRIFT_REFERENCE: the files of a model, in MODELS or in another folder."""
 
 METRICS = Path("metrics")
 INGEST_METRICS = METRICS / "ingest.json"

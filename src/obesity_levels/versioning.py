@@ -8,9 +8,12 @@ from pathlib import Path
 from obesity_levels.errors import ArtifactError
 
 
-def git(*arguments: str) -> str:
-    """What a git command prints, without the last line end. Raises ArtifactError, with git's message, if it fails."""
-    return _output(["git", *arguments], f"git {arguments[0]}").rstrip()
+def git(*arguments: str, folder: Path | None = None) -> str:
+    """What a git command prints, without the last line end, run in `folder`.
+
+    Raises ArtifactError, with git's message, if it fails.
+    """
+    return _output(["git", *arguments], f"git {arguments[0]}", folder).rstrip()
 
 
 def dvc(*arguments: str, folder: Path | None = None) -> str:

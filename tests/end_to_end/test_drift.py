@@ -268,6 +268,7 @@ def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, small_clo
         [],
         ["--drift-type", "magic"],
         ["--drift-type", "noise", "--intensity", "0"],
+        ["--drift-type", "noise", "--intensity", "nan"],
         ["--data", "batch.csv", "--intensity", "0.3"],
         ["--data", "batch.csv", "--drift-type", "noise"],
         ["--data", "batch.csv", "--model", "models", "--alias", "champion"],

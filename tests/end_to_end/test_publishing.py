@@ -177,7 +177,7 @@ def test_the_first_champion_is_promoted_once(clone, publishing):
 def test_the_same_classifier_measured_otherwise_is_another_version_that_may_take_the_champions_place(clone, publishing):
     """What is registered says what was measured: nobody fetches an older account of it."""
     with committed(clone, {r"accuracy: 0\n": "accuracy: 0.01\n"}):
-        assert "as it is here, is not registered" in publishing("promote", check=False).stderr
+        assert "with these metrics and plots is not registered" in publishing("promote", check=False).stderr
         assert "is version 2 of obesity-levels, the challenger" in publishing("publish").stdout
         assert "version 1 is the same classifier" in publishing("promote").stdout
     assert "version 2 is the same classifier" in publishing("promote").stdout
@@ -277,7 +277,7 @@ def test_fetching_into_a_folder_that_holds_other_things_changes_nothing(clone, t
     (tmp_path / "mine/thesis.txt").write_text("all I have")
     refused = publishing("fetch", "--to", str(tmp_path / "mine"), check=False)
     assert refused.returncode == 1
-    assert "holds other things than a model" in refused.stderr
+    assert "holds other files than a model" in refused.stderr
     assert (tmp_path / "mine/thesis.txt").read_text() == "all I have"
 
 
@@ -317,6 +317,14 @@ def test_an_experiment_is_published_from_the_cache_and_the_workspace_is_left_alo
     assert "there is no experiment 'shallower'" in publishing("publish", "--exp", "shallower", check=False).stderr
 
 
+def test_an_experiment_in_a_shallow_repository_is_found_complete(clone, publishing):
+    """Most clones in CI are shallow; nothing can be cloned from them."""
+    shallow = clone.write(".git/shallow", clone.run("git", "rev-parse", "HEAD").stdout)
+    said = publishing("publish", "--exp", "deeper").stdout
+    shallow.unlink()
+    assert "(deeper) is version 5 of obesity-levels already" in said
+
+
 def test_of_all_experiments_one_that_cannot_be_published_is_named_and_the_others_are_published(clone, publishing):
     """One that was run up to the model only has the metrics of another."""
     clone.run("dvc", "exp", "run", "--quiet", "--temp", "--name", "broken-off", "-S", "train.seed=6", "train")
@@ -324,7 +332,7 @@ def test_of_all_experiments_one_that_cannot_be_published_is_named_and_the_others
     assert said.returncode == 1
     assert "(deeper) is version 5 of obesity-levels already" in said.stdout
     assert client(clone).get_model_version_by_alias("obesity-levels", "challenger").version == 5
-    assert said.stderr.startswith("error: experiment broken-off is not complete")
+    assert said.stderr.startswith("error: experiment broken-off: not complete")
     assert said.stderr.count("\n") == 1
 
 
@@ -332,7 +340,7 @@ def test_an_experiment_whose_gate_was_not_run_with_its_params_is_not_published(c
     clone.run("dvc", "exp", "run", "--quiet", "--temp", "--name", "stricter", "-S", "gate.at_least.accuracy=1", "train")
     refused = publishing("publish", "--exp", "stricter", check=False)
     assert refused.returncode == 1
-    assert "experiment stricter is not complete" in refused.stderr
+    assert "experiment stricter: not complete" in refused.stderr
     assert "check (params.yaml modified), gate (params.yaml modified)" in refused.stderr
 
 
@@ -347,7 +355,7 @@ def test_an_experiment_whose_model_is_not_in_the_cache_is_not_published(clone, p
     refused = publishing("publish", "--exp", "broken-off", check=False)
     cached.write_bytes(content)
     assert refused.returncode == 1
-    assert "experiment broken-off is not complete (`dvc pull`" in refused.stderr
+    assert "experiment broken-off: not complete (`dvc pull`" in refused.stderr
     assert "train (models/classifier.onnx not in cache)" in refused.stderr
 
 

@@ -102,3 +102,4 @@ def test_every_new_name_of_a_renamed_key_exists():
         value = content
         for part in name.split("."):
             value = value[part]
+        assert value is not None, name

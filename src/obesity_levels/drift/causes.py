@@ -56,7 +56,7 @@ def find_causes(detector: Detector, results: Results, batch: Batch, train: Batch
     ratios = _unit_errors(set(names[any_alarm]), set(names[distribution]), batch, train, detector.params.causes)
     # The BMI is computed from height and weight.
     explained = np.isin(names, [*ratios, *([BMI] if {"Height", "Weight"} & set(ratios) else [])])
-    # A text that is no category is missing too.
+    # A value that is not a known category counts as missing too: that alarm is the unseen category's.
     broken = missing & ~explained & ~(unseen & (2 * unseen_share >= missing_share))
     if broken.sum() > 1:
         broken &= names != BMI  # nobody fills in the BMI
@@ -96,8 +96,8 @@ def _unit_errors(
 ) -> dict[str, float]:
     """Numbers that differ from the reference by a constant ratio, with that ratio.
 
-    `alarms` are the columns that alarm, `distribution` those that do for their distribution. A unit goes wrong by
-    itself: if other answers have shifted too, the people are others, unless the ratio is a well-known one.
+    `alarms` are the columns that alarm, `distribution` those whose distribution alarms. A unit error changes one
+    column: if other answers have shifted too, these are other people, unless the ratio is a well-known one.
     """
     shifted = distribution - {*_KNOWN_RATIOS, BMI, LEVEL}
     found: dict[str, float] = {}

@@ -59,7 +59,7 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
         params = msgspec.convert(reference.params, DriftParams)
     except msgspec.ValidationError as error:
         what = f"params that this version of the code does not read ({error})"
-        raise ArtifactError(f"{path} has {what}; rebuild it") from error
+        raise ArtifactError(f"{path} has {what}; rebuild it (dvc repro)") from error
     train, validation, test = (read_split(features, name) for name in SPLITS)
     confidence = Confidence(estimate.intercept, estimate.slope)
     held_out = HeldOut.of(Batch.of_splits(validation, test), classifier, confidence)
@@ -103,11 +103,16 @@ def write_report(checked: Checked, folder: Path) -> list[Path]:
     names = (f"drift_report_{created:%Y%m%d_%H%M%S}.json", "drift_distributions.png", "metrics_comparison.png")
     paths = [folder / name for name in names]
     alarms = [column.name for column in report.columns if column.alarm]
-    scores = {name: found for name, found in msgspec.structs.asdict(report.performance).items() if found}
+    performance = report.performance
+    scores = {
+        "accuracy": performance.accuracy,
+        "weighted F1": performance.f1_weighted,
+        "accuracy, estimated": performance.estimated_accuracy,
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draw_distributions(distributions(reference, scored), alarms, paths[1])
-        draw_scores({name: (found.expected, found.value) for name, found in scores.items()}, paths[2])
+        draw_scores({name: (found.expected, found.value) for name, found in scores.items() if found}, paths[2])
         paths[0].write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     except OSError as error:
         raise ObesityLevelsError(

@@ -151,7 +151,9 @@ def load_reference(path: Path) -> Reference:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}): run `dvc repro`, or `dvc pull`") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactError(f"{path} is not a drift reference of this project ({error}); rebuild it") from error
+        raise ArtifactError(
+            f"{path} is not a drift reference of this project ({error}); rebuild it (dvc repro)"
+        ) from error
     sizes = reference.sizes
     rising = bool(sizes) and sizes[0] > 0 and sizes == sorted(set(sizes))
     complete = all(

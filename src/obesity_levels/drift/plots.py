@@ -21,7 +21,7 @@ _COLOURS = ["tab:grey", "tab:blue"]
 
 
 def draw_drift_calibration(alarms: pd.DataFrame, power: pd.DataFrame, path: Path) -> None:
-    """How often the drift alarm is wrong and right, by kind and rows of the batch.
+    """Draw how often the drift alarm is wrong and right, by kind and rows of the batch.
 
     `alarms` has the columns kind, rows, false_alarm_rate, low, high; `power` has kind, scenario, rows, power.
     """
@@ -52,7 +52,7 @@ def draw_drift_calibration(alarms: pd.DataFrame, power: pd.DataFrame, path: Path
 
 
 def draw_distributions(shares: Mapping[str, pd.DataFrame], alarms: Collection[str], path: Path) -> None:
-    """For each column, the shares of its cells (the index) in training and in a batch; a red title is an alarm."""
+    """Draw each column's shares of cells (the index) in training and in a batch; a red title is an alarm."""
     rows = math.ceil(len(shares) / 4)
     figure = Figure(figsize=(16, 3 * rows), layout="constrained")
     grid = figure.subplots(rows, 4, squeeze=False).flat
@@ -65,7 +65,7 @@ def draw_distributions(shares: Mapping[str, pd.DataFrame], alarms: Collection[st
 
 
 def draw_scores(scores: Mapping[str, tuple[float, float]], path: Path) -> None:
-    """For each score, its expected value and that of the batch, as two bars."""
+    """Draw, for each score, its expected value and that of the batch, as two bars."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     table = pd.DataFrame.from_dict(scores, orient="index", columns=["expected", "batch"])

@@ -1,4 +1,4 @@
-"""Drift on purpose: batches changed the way populations, forms and instruments change."""
+"""Simulated drift: batches changed as populations, forms and instruments change."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ Scenario = Callable[[Batch, float, Setting], Batch]
 def feature_shift(batch: Batch, intensity: float, setting: Setting) -> Batch:
     """Another population: every number's mean moved by `intensity` standard deviations, its spread by 1 + `intensity`.
 
-    Cut off at the ends of the scales, on which everybody still answers.
+    Numbers are cut off at the ends of their scales.
     """
     mean, sd = setting.moments
     moved = mean + intensity * sd + (batch.numbers - mean) * (1 + intensity)
@@ -70,7 +70,7 @@ def noise(batch: Batch, intensity: float, setting: Setting) -> Batch:
 
 
 def category_swap(batch: Batch, intensity: float, setting: Setting) -> Batch:
-    """`swap_share` of the categories (times `intensity`) replaced by another one of the question's."""
+    """`swap_share` (times `intensity`) of the categories replaced by another category of the same question."""
     shape = batch.choices.shape
     hit = (setting.rng.random(shape) < setting.params.swap_share * intensity) & (batch.choices >= 0)
     other = (batch.choices + setting.rng.integers(1, _CATEGORY_COUNTS, size=shape)) % _CATEGORY_COUNTS

@@ -18,7 +18,7 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def requirement(self) -> str:
-        """The limit in words, and why the condition holds although the measured value is over it."""
+        """The limit in words. It says so where the condition holds only because of the interval."""
         if self.at_most is None:
             return f"at least {self.at_least:g}"
         tolerated = self.holds and self.measured is not None and self.measured > self.at_most
@@ -26,7 +26,7 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         if self.measured is None:
-            return f"{self.requirement} is required, and it was not measured"
+            return f"it was not measured; {self.requirement} is required"
         limit = self.at_least if self.at_most is None else self.at_most
         missed = "" if self.holds or limit is None else f", missed by {abs(self.measured - limit):.4g}"
         return f"{self.measured:.4g}, {self.requirement} is required{missed}"

@@ -21,7 +21,7 @@ _ALL = range(len(LEVELS))
 
 
 def split_metrics(rows: Rows, probabilities: Probabilities, train: Rows, params: EvaluateParams) -> dict[str, Any]:
-    """All metrics of a split: headline, interval, by level, by slice, and the baselines, which know `train` only."""
+    """All metrics of a split: headline, interval, by level, by slice, and baselines that are fitted on `train` only."""
     predicted = most_probable(probabilities)
     majority = majority_baseline(train.labels, len(rows.labels))
     rule = bmi_rule(rows.answers, params.bmi_rule, otherwise=majority)

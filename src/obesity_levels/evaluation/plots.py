@@ -19,7 +19,7 @@ _SHORT = {level: level.replace("_", " ").replace("Level ", "").replace("Type ", 
 
 
 def draw_confusion_matrix(table: pd.DataFrame, path: Path) -> None:
-    """A table of `confusion_table`: actual levels in rows, predicted levels in columns."""
+    """Draw a table of `confusion_table`: actual levels in rows, predicted levels in columns."""
     figure, axes = _figure(7, 6)
     counts = confusion_matrix(table["actual"], table["predicted"], labels=LEVELS)
     display = ConfusionMatrixDisplay(counts, display_labels=list(_SHORT.values()))
@@ -29,7 +29,7 @@ def draw_confusion_matrix(table: pd.DataFrame, path: Path) -> None:
 
 
 def draw_calibration(table: pd.DataFrame, path: Path) -> None:
-    """A table of `calibration_table`: accuracy against confidence; the size of a mark shows its number of rows."""
+    """Draw a table of `calibration_table`: accuracy against confidence; the size of a mark shows its number of rows."""
     figure, axes = _figure(5, 5)
     axes.plot([0, 1], [0, 1], "--", color="grey", label="perfectly calibrated")
     table.plot(x="confidence", y="accuracy", ax=axes, legend=False)
@@ -41,7 +41,7 @@ def draw_calibration(table: pd.DataFrame, path: Path) -> None:
 
 
 def draw_importance(table: pd.DataFrame, path: Path) -> None:
-    """A table of `permutation_importance`."""
+    """Draw a table of `permutation_importance`."""
     figure, axes = _figure(7, 5)
     table[::-1].plot.barh(x="feature", y="importance", xerr="std", ecolor="grey", legend=False, ax=axes)
     axes.set(xlabel="accuracy lost when the column is shuffled", title="Permutation importance, validation rows")
@@ -50,7 +50,7 @@ def draw_importance(table: pd.DataFrame, path: Path) -> None:
 
 
 def draw_learning_curve(table: pd.DataFrame, path: Path) -> None:
-    """A table of `learning_curve`."""
+    """Draw a table of `learning_curve`."""
     figure, axes = _figure(6, 4.5)
     table.plot(x="rows", marker="o", grid=True, ax=axes)
     axes.set(xlabel="training rows", ylabel="weighted F1", title="Learning curve")
@@ -58,7 +58,7 @@ def draw_learning_curve(table: pd.DataFrame, path: Path) -> None:
 
 
 def draw_roc(table: pd.DataFrame, path: Path) -> None:
-    """A table of `roc_table`."""
+    """Draw a table of `roc_table`."""
     figure, axes = _figure(6, 5)
     axes.plot([0, 1], [0, 1], "--", color="grey")
     table.rename(columns=_SHORT).plot(x="false_positive_rate", drawstyle="steps-post", ax=axes)

@@ -1,4 +1,4 @@
-"""Augmentation: training rows are joined by copies of themselves in which cells are masked at random."""
+"""Augmentation: copies of the training rows, with cells masked at random, are added to the training rows."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""The artifact: load it, verify it, predict with it. The stages measure and the service serves this one.
+"""The model file and its manifest: load, verify, predict. The stages measure it and the service serves it.
 
 numpy, msgspec and ONNX Runtime only, because the service imports it.
 """
@@ -87,10 +87,14 @@ class Classifier:
             # Bytes would be kept as long as the session; a file is not.
             self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises errors of several private classes
-            raise ArtifactError(f"{CLASSIFIER} is not a model that ONNX Runtime can load: rebuild it") from error
+            raise ArtifactError(
+                f"{CLASSIFIER} is not a model that ONNX Runtime can load: rebuild it (dvc repro)"
+            ) from error
         (features,), (probabilities,) = self._session.get_inputs(), self._session.get_outputs()
         if features.shape[-1] != len(manifest.features) or probabilities.shape[-1] not in (len(LEVELS), None):
-            raise ArtifactError(f"{CLASSIFIER} does not have the manifest's features and levels: rebuild it")
+            raise ArtifactError(
+                f"{CLASSIFIER} does not have the manifest's features and levels: rebuild it (dvc repro)"
+            )
         self._input, self._output = features.name, probabilities.name
 
     def probabilities(self, matrix: Matrix) -> Probabilities:

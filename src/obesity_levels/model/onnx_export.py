@@ -26,18 +26,18 @@ def export_onnx(fitted: AugmentedClassifier) -> bytes:
     del model.graph.output[0]  # the label
     for node in model.graph.node:
         if node.op_type == "TreeEnsembleClassifier":
-            _only_sum(node)
+            _replace_by_regressor(node)
     if len(model.graph.node) > 1 or _highest_sum(model.graph.node[0]) > 1:
         _clip_output(model.graph)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
 
 
-def _only_sum(trees: onnx.NodeProto) -> None:
-    """Make of a classifier of trees the regressor with the same sums, which looks for no label.
+def _replace_by_regressor(trees: onnx.NodeProto) -> None:
+    """Replace a tree classifier by the regressor with the same sums, in place. It has no label output.
 
-    A leaf then names only the levels that it speaks for, most of them one: adding the zeros of the others took a fifth
-    of the time, and half of the file.
+    Weights of zero are left out: most leaves have a weight for one level only. skl2onnx keeps the zeros, which costs
+    23 % more time for 1,000 rows and doubles the size of the file.
     """
     trees.op_type = "TreeEnsembleRegressor"
     del trees.output[0]

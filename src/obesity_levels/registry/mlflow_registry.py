@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
@@ -44,7 +44,8 @@ def publish(run: PipelineRun, *, challenger: bool = True) -> tuple[str, bool]:
     """
     with _registry() as client:
         if not client.search_registered_models(f"name = '{NAME}'"):
-            client.create_registered_model(NAME)
+            with suppress(MlflowException):  # another `publish` made it at the same time; else the next call fails
+                client.create_registered_model(NAME)
         registered = _registered(client, run.digest)
         if registered is not None:
             return registered, False
@@ -71,8 +72,8 @@ def promote() -> str:
     name = run.manifest.version
     changed = [line[3:] for line in git("status", "--porcelain").splitlines()]
     if changed:
-        names = ", ".join(changed)
-        raise ArtifactError(f"commit first, so that what is promoted can be found again; not as committed: {names}")
+        names = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
+        raise ArtifactError(f"commit first, so that the promoted model can be rebuilt; not committed: {names}")
     gate = msgspec.json.decode(paths.GATE_METRICS.read_bytes(), type=Gate)
     if not gate.passed:
         failing = "; ".join(f"{key}: {condition}" for key, condition in gate.conditions.items() if not condition.holds)
@@ -80,7 +81,7 @@ def promote() -> str:
     with _registry() as client:
         version = _registered(client, run.digest)
         if version is None:
-            raise RegistryError(f"{name}, as it is here, is not registered: run `make publish` first")
+            raise RegistryError(f"{name} with these metrics and plots is not registered: run `make publish` first")
         champion = _by_alias(client, CHAMPION)
         if champion is not None and champion.version == version:
             return f"version {version} ({name}) is the champion already"
@@ -102,7 +103,7 @@ def fetch(alias: str, folder: Path) -> Manifest:
     with registered_model(alias) as found:
         manifest = load_classifier(found).manifest
         if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {*SERVED}):
-            raise RegistryError(f"{folder} holds other things than a model: name another folder with --to")
+            raise RegistryError(f"{folder} holds other files than a model: name another folder with --to")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
             fresh = shutil.copytree(found, Path(beside) / "fresh")
@@ -133,7 +134,7 @@ def _registry() -> Iterator[mlflow.MlflowClient]:
     # ImportError: a database whose driver is not installed.
     except (MlflowException, SQLAlchemyError, RequestException, ImportError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        message = f"MLflow's registry {uri} failed, nothing is lost ({reason})"
+        message = f"MLflow's registry {uri} failed, and nothing is lost ({reason})"
         # Without the parts of an address that may hold a password: the login, and the query.
         raise RegistryError(re.sub(r"(?<=//)[^/\s]*@|\?[^\s)'\"]+", "", message)) from error
 
@@ -170,7 +171,8 @@ def _downloaded(version: ModelVersion) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         uri = f"models:/{NAME}/{version.version}"
         model = Path(download_artifacts(artifact_uri=uri, dst_path=scratch))
-        yield next(model.rglob(paths.MANIFEST)).parent
+        # Without a manifest, `load_classifier` says what is missing.
+        yield next(model.rglob(paths.MANIFEST), model / paths.MANIFEST).parent
 
 
 def _compare(champion: ModelVersion, manifest: Manifest, score: float, rows: Rows) -> str:

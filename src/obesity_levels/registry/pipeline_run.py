@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from obesity_levels import paths
-from obesity_levels.errors import ArtifactError, RegistryError
+from obesity_levels.errors import ArtifactError, ObesityLevelsError, RegistryError
 from obesity_levels.model.classifier import Manifest, load_manifest
 from obesity_levels.params import read_yaml
 from obesity_levels.versioning import dvc, git
@@ -19,7 +19,7 @@ SHA256, DIGEST = "sha256", "digest"
 """Tags of runs and versions: the sha256 of the classifier, and the digest of everything that the run made."""
 
 # Folders that a pipeline run writes; their digest identifies it.
-_WRITTEN = ("models/", "metrics/", "plots/")
+_WRITTEN = tuple(f"{folder}/" for folder in (paths.MODELS, paths.METRICS, paths.PLOTS))
 
 
 class Experiment(NamedTuple):
@@ -49,36 +49,47 @@ def workspace_run() -> PipelineRun:
 
 @contextmanager
 def experiment_run(experiment: Experiment) -> Iterator[PipelineRun]:
-    """What an experiment made: a clone with its files from git and from DVC's cache, which is removed afterwards.
+    """What an experiment made: its files from git and from DVC's cache, in a folder that is removed afterwards.
 
-    Raises ArtifactError if the cache lacks files, or if stages were not run with its params and code: one that was run
-    up to a stage stops there, and the files of later stages are still those of its baseline.
+    Raises ArtifactError if the cache lacks files, or if stages were not run with the experiment's params and code. An
+    experiment that was run only up to a stage still has the files of its baseline in the later stages.
     """
-    name, revision = experiment
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        git("clone", "--quiet", "--shared", "--no-checkout", ".", scratch)
-        git("-C", scratch, "checkout", "--quiet", "--detach", revision)
-        dvc("cache", "dir", "--quiet", "--local", dvc("cache", "dir").strip(), folder=folder)
-        dvc("checkout", "--quiet", "--allow-missing", folder=folder)
-        # The source, and rows that the cache no longer holds, may be missing; what was made of them may not.
-        changed = [
-            f"{stage} ({what} {how})"
-            for stage, what, how in _changes(folder)
-            if how not in ("deleted", "not in cache") or what.startswith(_WRITTEN)
-        ]
-        if changed:
-            raise ArtifactError(
-                f"experiment {name} is not complete (`dvc pull`, or run it to its end): {', '.join(changed)}"
-            )
-        yield _load_run(folder, {"dvc.experiment": name, "git.dirty": "false", "git.revision": revision})
+        try:
+            run = _checked_out(experiment, Path(scratch))
+        except ObesityLevelsError as error:
+            raise ArtifactError(f"experiment {experiment.name}: {error}".replace(f"{scratch}/", "")) from error
+        yield run
+
+
+def _checked_out(experiment: Experiment, scratch: Path) -> PipelineRun:
+    name, revision = experiment
+    # Not a clone: that may be of a shallow repository. The project may be in a subfolder of the repository.
+    git("init", "--quiet", folder=scratch)
+    git("fetch", "--quiet", "--depth", "1", git("rev-parse", "--show-toplevel"), revision, folder=scratch)
+    git("checkout", "--quiet", "--detach", "FETCH_HEAD", folder=scratch)
+    folder = scratch / git("rev-parse", "--show-prefix")
+    dvc("cache", "dir", "--quiet", "--local", dvc("cache", "dir").strip(), folder=folder)
+    dvc("checkout", "--quiet", "--allow-missing", folder=folder)
+    # The source, and rows that the cache no longer holds, may be missing; what was made of them may not.
+    changed = [
+        f"{stage} ({what} {how})"
+        for stage, what, how in _changes(folder)
+        if how not in ("deleted", "not in cache") or what.startswith(_WRITTEN)
+    ]
+    if changed:
+        raise ArtifactError(f"not complete (`dvc pull`, or run it to its end): {', '.join(changed)}")
+    return _load_run(folder, {"dvc.experiment": name, "git.dirty": "false", "git.revision": revision})
 
 
 def experiments(*options: str) -> list[Experiment]:
-    """The experiments of this repository by name: of the last commit, or as `options` of `dvc exp list` say."""
-    # By baseline, each line with a short revision and a name; `--name-only` and `--sha-only` have different orders.
+    """The experiments of this repository, sorted by name: those on the last commit, or those that `options` select.
+
+    `options` are those of `dvc exp list`.
+    """
+    # The default listing is parsed: `--name-only` and `--sha-only` print the experiments in different orders.
     listed = re.findall(r"^\s+(\w+) \[(.+)\]$", dvc("exp", "list", *options), re.MULTILINE)
-    return sorted(Experiment(name, git("rev-parse", revision)) for revision, name in listed)
+    return sorted(Experiment(name, git("rev-parse", "--verify", f"{revision}^{{commit}}")) for revision, name in listed)
 
 
 def find_experiment(name: str) -> Experiment:

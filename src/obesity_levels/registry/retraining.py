@@ -39,8 +39,10 @@ def retrain(source: Path) -> Retrained:
             command += ["--copy-paths", str(source)]
         if subprocess.run(command, env=dvc_environment(), check=False).returncode:
             raise ArtifactError(f"the experiment on {source} failed, see above; the workspace is unchanged")
-    revision = dict(experiments())[name]
-    gate = msgspec.json.decode(git("show", f"{revision}:{GATE_METRICS.as_posix()}"), type=Gate)
+    revision = dict(experiments()).get(name)
+    if revision is None:
+        raise ArtifactError(f"DVC ran {name} but does not list it (`dvc exp list`): run `retrain` again")
+    gate = msgspec.json.decode(git("show", f"{revision}:./{GATE_METRICS.as_posix()}"), type=Gate)
     return Retrained(name, gate, existed)
 
 
