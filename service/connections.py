@@ -14,7 +14,6 @@ from typing import Any
 
 import httptools
 import msgspec
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.observation import REFUSED
@@ -88,7 +87,7 @@ class Connection(HttpToolsProtocol):
             self._give_up()
         super().resume_writing()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         ARRIVALS.add(self)
         super()._start_asgi_task(cycle, app)
