@@ -31,17 +31,18 @@ RUN python3 -m venv /opt/venv \
     && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
 COPY service/*.py service/
+COPY service/routes/*.py service/routes/
 COPY src/obesity_levels/__init__.py src/obesity_levels/errors.py src/obesity_levels/paths.py \
      src/obesity_levels/schema.py obesity_levels/
-COPY src/obesity_levels/model/__init__.py src/obesity_levels/model/classifier.py src/obesity_levels/model/features.py \
-     obesity_levels/model/
+COPY src/obesity_levels/model/__init__.py src/obesity_levels/model/artifact.py src/obesity_levels/model/classifier.py \
+     src/obesity_levels/model/features.py obesity_levels/model/
 COPY src/obesity_levels/drift/__init__.py src/obesity_levels/drift/histograms.py obesity_levels/drift/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash service obesity_levels
 COPY models/classifier.onnx models/manifest.json models/drift_reference.json models/
 COPY metrics/evaluate.json metrics/
 COPY dvc.lock .
 # Beside dvc.lock the model is held to it, and a row is scored. The lock is not shipped: a volume may bring another model.
-RUN /opt/venv/bin/python -c "from pathlib import Path; from service.model import load_model; load_model(Path('models'))" \
+RUN /opt/venv/bin/python -c "from service.model import load_model; from service.settings import Settings; load_model(Settings())" \
     && rm -r dvc.lock service/*.lock && chmod -R a+rX /app
 
 FROM base AS service

@@ -57,7 +57,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     html, figures = folder / "report.html", folder / "report.json"
     with ExitStack() as stack:
-        host = arguments.host or stack.enter_context(running("-m", "service")).url
+        host = arguments.host or stack.enter_context(running()).url
         chosen = {name: getattr(arguments, name) for name in ("users", "rate", "run_time", "spawn_rate")}
         status = locust(host, figures, "--html", html, **chosen).wait()
     if not figures.exists():

@@ -17,9 +17,8 @@ import msgspec
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-# The service's own environment, as `make serve` makes it.
-PYTHON = ROOT / "service/.venv/bin/python"
 MODEL_DIR = Path(os.environ.get("MODEL_DIR", ROOT / "models")).resolve()
+LONGEST_START_SECONDS = 30
 SETTINGS = [field.encode_name for field in msgspec.structs.fields(Settings)]
 
 
@@ -35,14 +34,14 @@ class Process:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def rss_mb(self, most: bool = False) -> float:
-        """Resident memory now, or the most that there ever was."""
-        return _memory_mb(self.process.pid, "VmHWM" if most else "VmRSS")
+    def memory_mb(self, most: bool = False) -> float:
+        """Resident memory of all its processes now, or the most that each of them ever had."""
+        return sum(_memory_mb(pid, "VmHWM" if most else "VmRSS") for pid in _family(self.process.pid))
 
-    def challenger_rss_mb(self) -> float:
-        """Resident memory of the one process that this one has started."""
-        (pid,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return _memory_mb(int(pid), "VmRSS")
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in _family(int(child)))]
 
 
 def _memory_mb(pid: int, what: str) -> float:
@@ -50,17 +49,20 @@ def _memory_mb(pid: int, what: str) -> float:
 
 
 @contextmanager
-def running(*command: str, **environment: str) -> Iterator[Process]:
-    """Python with `command`, which serves on PORT with the default settings but for those in `environment`."""
+def running(*command: str, root: Path = ROOT, model_dir: Path = MODEL_DIR, **environment: str) -> Iterator[Process]:
+    """The service of the checkout `root`, in the environment that `make serve` makes there, on a free port.
+
+    `command` is what Python runs; by default the settings are the default ones, but for those in `environment`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [PYTHON, *command],
-        cwd=ROOT,
+        [root / "service/.venv/bin/python", *(command or ("-m", "service"))],
+        cwd=root,
         env={name: value for name, value in os.environ.items() if name not in SETTINGS}
-        | {"MODEL_DIR": str(MODEL_DIR), "PORT": str(port), "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+        | {"MODEL_DIR": str(model_dir), "PORT": str(port), "PYTHONPATH": f"{root}:{root / 'src'}"}
         | environment,
         stdout=subprocess.DEVNULL,
     )
@@ -72,6 +74,8 @@ def running(*command: str, **environment: str) -> Iterator[Process]:
             except OSError:
                 if process.poll() is not None:
                     raise SystemExit(f"the service ended with {process.returncode}: is there a model?") from None
+                if time.perf_counter() - started > LONGEST_START_SECONDS:
+                    raise SystemExit("the service did not become ready") from None
                 time.sleep(0.002)
         yield Process(process, port, time.perf_counter() - started)
     finally:

@@ -1,13 +1,15 @@
 """How fast is the service, and how much of that is the framework: `python benchmarks/serve.py [--json FILE]`.
 
-The service runs beside a twin with the same settings whose handler decodes the same request and answers a constant
-(`echo`). Both are measured in turns with wrk on loopback, so that what else the machine does falls on both alike; of
-each figure the median of the rounds is taken. Needs a model (`make repro`) and wrk (`apt-get install wrk`).
+The service runs beside a twin with the same settings whose handler decodes the same request and answers a constant, and
+with `--baseline REVISION` beside the service of another revision with its own model and environment. They are measured
+in turns with wrk on loopback, so that what else the machine does falls on all alike; of each figure the median of the
+rounds is taken. Needs a model (`make repro`) and wrk (`apt-get install wrk`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -15,9 +17,11 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -74,7 +78,7 @@ class Load:
         (folder / f"{AT_THE_LIMITS}.json").write_bytes(body(LARGE_BATCH).ljust(Settings().max_body_bytes))
 
     def put_on(self, process: Process, connections: int, patients: int | str) -> dict[str, float]:
-        """p50 and p99 in ms, requests a second; any answer but a good one is an error."""
+        """p50 and p99 in ms, requests a second; any answer but a good one is an error, but for 503 at the limits."""
         run = subprocess.run(
             ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "60s", "--latency",
              "-s", str(self.folder / "post.lua"), f"http://127.0.0.1:{process.port}/predict"],
@@ -82,7 +86,7 @@ class Load:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         said = json.loads(run.stdout.split("RESULT ")[1])
-        if said["failed"]:
+        if said["failed"] and patients != AT_THE_LIMITS:
             raise SystemExit(f"{said['failed']} requests failed")
         return {
             "p50_ms": said["p50"] / 1e3,
@@ -118,14 +122,14 @@ def health_ms(load: Load, service: Process) -> list[float]:
     return times
 
 
-def a_batch(load: Load, services: dict[str, Process], rounds: int) -> tuple[dict[str, Any], float]:
-    """Batches on one connection, on `services` and the `timed` one, and of the latter what its model took in ms."""
+def model_ms(load: Load, rounds: int) -> tuple[float, float]:
+    """p50 of a request with a batch, and what the model takes of it, in a service that takes its time; in ms."""
     times = load.folder / "times.json"
-    with running("benchmarks/timed.py", MODEL_TIMES=str(times)) as timed:
+    with running("benchmarks/twins.py", "timed", MODEL_TIMES=str(times)) as timed:
         load.put_on(timed, 1, BATCH)  # warm up
-        found = in_turns(load, services | {"timed": timed}, rounds, 1, BATCH)
+        request = in_turns(load, {"timed": timed}, rounds, 1, BATCH)["timed"]["p50_ms"]
     called = msgspec.json.decode(times.read_bytes(), type=list[tuple[int, float]])
-    return found, statistics.median(seconds for rows, seconds in called if rows == BATCH) * 1e3
+    return request, statistics.median(seconds for rows, seconds in called if rows == BATCH) * 1e3
 
 
 def model_alone_ms() -> float:
@@ -142,47 +146,68 @@ def model_alone_ms() -> float:
     return statistics.median(times) * 1e3
 
 
-def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]:
+@contextlib.contextmanager
+def checkout(revision: str) -> Iterator[Path]:
+    """A checkout of `revision` with its model, from DVC's cache, and the environment of its service."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "checkout"
+        cache = subprocess.check_output(["dvc", "cache", "dir"], cwd=ROOT, text=True).strip()
+        subprocess.run(["git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, root], check=True)
+        for command in (
+            ["git", "checkout", "--quiet", "--detach", revision],
+            ["dvc", "cache", "dir", "--local", cache],
+            ["dvc", "checkout", "--quiet", "--allow-missing"],
+            ["uv", "venv", "--quiet", "--python", sys.executable, "service/.venv"],
+            ["uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode",
+             "--python", "service/.venv", "service/requirements.lock"],
+        ):  # fmt: skip
+            subprocess.run(command, cwd=root, check=True)
+        if not (root / "models/classifier.onnx").exists():
+            raise SystemExit(f"the model of {revision} is not in DVC's cache: run `dvc repro` in a checkout of it")
+        yield root
+
+
+def measure(rounds: int, seconds: int, baseline: Path | None) -> tuple[dict[str, Any], list[list[Any]]]:
     cold = []
     for _ in range(rounds):
-        with running("-m", "service") as service:
+        with running() as service:
             cold.append(service.cold_start_s)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running("-m", "service") as service,
-        running("benchmarks/echo.py") as echo,
-    ):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         load = Load(Path(folder), seconds)
-        both = {"service": service, "echo": echo}
-        idle = service.rss_mb()
-        in_turns(load, both, 1, 1, 1)  # warm up
-        single_1 = in_turns(load, both, rounds, 1, 1)
-        single_16 = in_turns(load, both, rounds, 16, 1)
-        batch_1, model = a_batch(load, both, rounds)
-        batch_16 = in_turns(load, both, rounds, 16, BATCH)
-        large = in_turns(load, {"service": service}, rounds, 4, LARGE_BATCH)["service"]
+        service = stack.enter_context(running())
+        services = {"service": service, "echo": stack.enter_context(running("benchmarks/twins.py", "echo"))}
+        idle = service.memory_mb()
+        if baseline:
+            services["baseline"] = stack.enter_context(running(root=baseline, model_dir=baseline / "models"))
+        in_turns(load, services, 1, 1, 1)  # warm up
+        single_1 = in_turns(load, services, rounds, 1, 1)
+        single_16 = in_turns(load, services, rounds, 16, 1)
+        batch_1 = in_turns(load, services, rounds, 1, BATCH)
+        batch_16 = in_turns(load, services, rounds, 16, BATCH)
+        large = in_turns(load, {"service": service}, rounds, 4, LARGE_BATCH)
         health = [ms for _ in range(rounds) for ms in health_ms(load, service)]
-        after = service.rss_mb()
-        with running("-m", "service", WORKERS="2") as two_workers:
-            workers = {"one": service, "two": two_workers}
+        after = service.memory_mb()
+        timed, model = model_ms(load, rounds)
+        with running(WORKERS="2") as two_workers:
             load.put_on(two_workers, 16, 1)  # warm up
-            scaled = in_turns(load, workers, rounds, 16, 1)
-        # Two new processes: one that has answered large batches is slower by that alone.
-        with running("-m", "service") as watched, running("-m", "service", DRIFT_WINDOW="0") as unwatched:
-            watch = {"watched": watched, "unwatched": unwatched}
-            in_turns(load, watch, 1, 16, 1)  # warm up
-            # A share of some hundredths is less than a second differs from the next: many of them.
-            watched_1 = in_turns(load, watch, 8 * rounds, 16, 1)
-            watched_batch = in_turns(load, watch, 8 * rounds, 16, BATCH)
-        with running("-m", "service") as alone, running("-m", "service", SHADOW_MODEL_DIR=str(MODEL_DIR)) as beside:
-            both = {"alone": alone, "beside": beside}
-            in_turns(load, both, 1, 16, 1)  # warm up
-            shadowed = in_turns(load, both, 8 * rounds, 16, 1)
+            scaled = in_turns(load, {"one": service, "two": two_workers}, rounds, 16, 1)
+        # New processes: one that has answered large batches is slower by that alone.
+        with running() as new, running(DRIFT_WINDOW="0") as unwatched:
+            pair = {"watched": new, "unwatched": unwatched}
+            in_turns(load, pair, 1, 16, 1)  # warm up
+            # A share of some hundredths is less than a second differs from the next: more of them.
+            watched_1 = in_turns(load, pair, 2 * rounds, 16, 1)
+            watched_batch = in_turns(load, pair, rounds, 16, BATCH)
+        with running() as alone, running(SHADOW_MODEL_DIR=str(MODEL_DIR)) as beside:
+            pair = {"alone": alone, "beside": beside}
+            challenger_mb = beside.memory_mb() - alone.memory_mb()
+            in_turns(load, pair, 1, 16, 1)  # warm up
+            shadowed = in_turns(load, pair, 2 * rounds, 16, 1)
             with urllib.request.urlopen(f"{beside.url}/model-info") as answer:
                 challenger = json.load(answer)["challenger"]
-        with running("-m", "service", SHADOW_MODEL_DIR=str(MODEL_DIR)) as limits:
+        with running() as limits:
             load.put_on(limits, 24, AT_THE_LIMITS)
-            most, beside_it = limits.rss_mb(most=True), limits.challenger_rss_mb()
+            most = limits.memory_mb(most=True)
     found = {
         "single": {
             "p50_ms": single_1["service"]["p50_ms"],
@@ -193,9 +218,9 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
         "batch": {
             "patients_per_second": batch_16["service"]["requests_per_second"] * BATCH,
             "patients_per_second_1_connection": batch_1["service"]["requests_per_second"] * BATCH,
-            "p50_ms": batch_1["timed"]["p50_ms"],
+            "p50_ms": timed,
             "model_ms": model,
-            "rest_model_ratio": (batch_1["timed"]["p50_ms"] - model) / model,
+            "rest_model_ratio": (timed - model) / model,
             "model_alone_ms": model_alone_ms(),
         },
         "health_p99_ms_beside_batches": statistics.quantiles(health, n=100)[98],
@@ -209,18 +234,20 @@ def measure(rounds: int, seconds: int) -> tuple[dict[str, Any], list[list[Any]]]
             "shown": challenger["rows"] / (challenger["rows"] + challenger["waiting"] + challenger["dropped"]),
         },
         "cold_start_s": statistics.median(cold),
-        "rss_mb": {"idle": idle, "after_batches": after, "most_at_the_limits": most, "challenger": beside_it},
+        "rss_mb": {"idle": idle, "after_batches": after, "most_at_the_limits": most, "challenger": challenger_mb},
     }
+    if baseline:
+        found["baseline"] = {
+            "single_p50_ratio": single_1["service"]["p50_ms"] / single_1["baseline"]["p50_ms"],
+            "single_throughput_ratio": _ratio(single_16, "service", "baseline"),
+            "batch_p50_ratio": batch_1["service"]["p50_ms"] / batch_1["baseline"]["p50_ms"],
+            "batch_throughput_ratio": _ratio(batch_16, "service", "baseline"),
+        }
+    loads = [(1, 1, single_1), (16, 1, single_16), (1, BATCH, batch_1), (16, BATCH, batch_16), (4, LARGE_BATCH, large)]
     table = [
-        ["service", 1, 1, *single_1["service"].values()],
-        ["echo", 1, 1, *single_1["echo"].values()],
-        ["service", 16, 1, *single_16["service"].values()],
-        ["echo", 16, 1, *single_16["echo"].values()],
-        ["service", 1, BATCH, *batch_1["service"].values()],
-        ["echo", 1, BATCH, *batch_1["echo"].values()],
-        ["service", 16, BATCH, *batch_16["service"].values()],
-        ["echo", 16, BATCH, *batch_16["echo"].values()],
-        ["service", 4, LARGE_BATCH, *large.values()],
+        [name, connections, patients, *figures.values()]
+        for connections, patients, measured in loads
+        for name, figures in measured.items()
     ]
     return found, table
 
@@ -233,12 +260,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the service beside a twin that answers a constant.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--rounds", type=int, default=5, help="of each figure the median of so many (default: 5)")
-    parser.add_argument("--seconds", type=int, default=3, help="how long each load lasts (default: 3)")
+    parser.add_argument("--seconds", type=int, default=2, help="how long each load lasts (default: 2)")
+    parser.add_argument(
+        "--baseline", metavar="REVISION", help="a service of another revision, measured in the same turns"
+    )
     arguments = parser.parse_args()
     subprocess.run(["make", "--silent", "service/.venv/ready"], cwd=ROOT, check=True)
     if not shutil.which("wrk"):
         raise SystemExit("wrk is needed: apt-get install wrk")
-    found, table = measure(arguments.rounds, arguments.seconds)
+    with checkout(arguments.baseline) if arguments.baseline else contextlib.nullcontext() as baseline:
+        found, table = measure(arguments.rounds, arguments.seconds, baseline)
     headers = ["", "connections", "patients", "p50 ms", "p99 ms", "requests/s"]
     print(tabulate(table, headers, tablefmt="github", floatfmt=".2f"))
     print()
@@ -261,8 +292,16 @@ def main() -> None:
         ["memory, idle, MB", found["rss_mb"]["idle"]],
         ["memory, after large batches, MB", found["rss_mb"]["after_batches"]],
         ["memory, the most while 24 clients send 10 MB each, MB", found["rss_mb"]["most_at_the_limits"]],
-        ["memory, a challenger's process, MB", found["rss_mb"]["challenger"]],
+        ["memory, what a challenger adds, MB", found["rss_mb"]["challenger"]],
     ]
+    if arguments.baseline:
+        ratios = found["baseline"]
+        summary += [
+            ["one patient, p50, service / baseline", ratios["single_p50_ratio"]],
+            ["one patient, requests a second, 16 connections, service / baseline", ratios["single_throughput_ratio"]],
+            ["1,000 patients, p50, service / baseline", ratios["batch_p50_ratio"]],
+            ["1,000 patients a second, 16 connections, service / baseline", ratios["batch_throughput_ratio"]],
+        ]
     print(tabulate(summary, ["", "measured"], tablefmt="github", floatfmt=".2f"))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")

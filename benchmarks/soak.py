@@ -79,7 +79,7 @@ def load(service: Process, seconds: float, users: int, rate: float = 0) -> tuple
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         process = locust(service.url, report, users=users, spawn_rate=users, rate=rate, run_time=f"{round(seconds)}s")
-        memory = [service.rss_mb() for _ in while_runs(process, every=SAMPLE_SECONDS)]
+        memory = [service.memory_mb() for _ in while_runs(process, every=SAMPLE_SECONDS)]
         if not report.exists():
             raise SystemExit("Locust ended without a report: it says above why")
         return json.loads(report.read_text()), memory
@@ -113,7 +113,7 @@ def overload(service: Process, seconds: float) -> dict[str, Any]:
         memory, statuses = [], set()
         none: dict[str, Any] = {"requests": {}, "failures": {"Locust did not even get the contract": 1}}
         for _ in while_runs(clients, every=1):
-            memory.append(service.rss_mb())
+            memory.append(service.memory_mb())
             statuses |= {f"{path} {status_of(service, path)}" for path in ("/health", "/metrics")}
         crowd.send_signal(signal.SIGINT)  # at which wrk says what it saw
         said, _ = crowd.communicate()
@@ -123,7 +123,7 @@ def overload(service: Process, seconds: float) -> dict[str, Any]:
             "crowd": json.loads(said.split(b"RESULT ")[1]),
             "clients": json.loads(report.read_text()) if report.exists() else none,
             "beside": sorted(statuses),
-            "rss_mb": {"highest": max(memory), "after": service.rss_mb()},
+            "rss_mb": {"highest": max(memory), "after": service.memory_mb()},
             "one_patient_p99_ms_before": normal_ms,
             "recovery_s": recovery_s,
         }
@@ -173,13 +173,13 @@ def seconds_until_normal(service: Process, content: bytes, normal_ms: float) -> 
 
 
 def measure(minutes: float, warm_up: float) -> dict[str, Any]:
-    with running("-m", "service") as service:
+    with running() as service:
         capacity, _ = load(service, CAPACITY_SECONDS, CAPACITY_USERS)
         rate = LOAD * capacity["total"]["requests_per_second"]
         load(service, warm_up * 60, SOAK_USERS, rate)
-        warm = service.rss_mb()
+        warm = service.memory_mb()
         soak, memory = load(service, minutes * 60, SOAK_USERS, rate)
-        end = service.rss_mb()
+        end = service.memory_mb()
         over = overload(service, OVERLOAD_SECONDS)
         alive = service.process.poll() is None
     crowd = over["crowd"]

@@ -1,144 +1,133 @@
-"""`python -m service.challenger DIRECTORY SOCKET COUNTERS`: a second model, which is shown what the first has answered.
+"""Champion and challenger: a second model receives a share of the rows; its answers are compared, and never returned.
 
-A process of its own, started by `service.shadow`: whatever it does, however long it takes or however it ends, the
-service answers on. What it finds it adds to counters in memory that both share.
+It runs on a thread of its own, behind a bounded queue: rows that do not fit are dropped and counted. ONNX Runtime is
+all that isolates it: a model that crashes the process takes the worker with it, and the server starts another one.
 """
 
-from __future__ import annotations
-
-import contextlib
-import ctypes
 import logging
-import logging.config
-import mmap
-import os
-import signal
-import socket
-import sys
+import threading
 import time
-from enum import IntEnum
 from pathlib import Path
+from typing import Literal
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
-from msgspec.structs import astuple
+from prometheus_client import Counter, Gauge
 
+from obesity_levels.drift.histograms import Counts
 from obesity_levels.errors import ArtifactError
-from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
-from obesity_levels.model.features import encode_rows, input_matrix
-from obesity_levels.schema import LEVELS, Patient
-from service.logs import log_config
-from service.memory import give_back_memory
+from obesity_levels.model.classifier import Classifier, Levels, load_classifier, load_manifest, most_probable
+from obesity_levels.model.features import Answers, input_matrix
+from obesity_levels.paths import MANIFEST
+from obesity_levels.schema import LEVELS
+from service.schemas import ShadowStatus
 
-# In bytes; what a Unix socket takes at once by default.
-_LARGEST_MESSAGE = 200_000
+logger = logging.getLogger(__name__)
 
-# What it finds is published of so many rows together: of fewer, counts would tell what somebody was predicted.
+_MOST_WAITING_ROWS = 10_000
+# Results are published so many rows at a time: of fewer, they would tell what somebody was predicted.
 _FEWEST_PUBLISHED = 50
-# For so much of its time it computes, and then it waits: the processors are the champion's.
+# Rows of several requests are compared together: to wake the thread for each request costs a third of the requests.
+_SECONDS = 0.05
+# It computes for this share of its time, and then waits: the processors are the champion's.
 _SHARE_OF_A_CORE = 0.25
-_NICEST = 19
-# of <linux/prctl.h>
-_PR_SET_PDEATHSIG = 1
+_DIGITS = 4
 
-Counts = npt.NDArray[np.int64]
-
-logger = logging.getLogger("service.challenger")
+UP = Gauge("obesity_shadow_up", "1 while the challenger receives rows", ["version"], multiprocess_mode="livemin")
+ROWS = Counter("obesity_shadow_rows", "Rows for the challenger, by how its answer compares", ["result"])
+PREDICTIONS = Counter("obesity_shadow_predictions", "Rows that both have predicted, by level", ["model", "level"])
 
 
-class Counter(IntEnum):
-    """The place of each counter, an int64; behind them the rows by level, of the champion and of the challenger.
+class Challenger:
+    """Compares the model in `directory` with the champion on `share` of the rows. A failure is logged and counted."""
 
-    The service writes the first two, the challenger all that follow.
-    """
+    def __init__(self, directory: Path, share: float) -> None:
+        self._share = share
+        self._version: str | None = None
+        self._status: Literal["loading", "shadowing", "unavailable"] = "loading"
+        self._lock = threading.Lock()
+        self._random = np.random.default_rng()
+        self._queue: list[tuple[Answers, Levels]] = []
+        self._waiting = self._dropped = self._failed = 0
+        self._compared = np.zeros((len(LEVELS), len(LEVELS)), np.int64)  # rows by the levels of both
+        self._counters = {result: ROWS.labels(result) for result in ("agreed", "differed", "failed", "dropped")}
+        threading.Thread(target=self._run, args=[directory], name="challenger", daemon=True).start()
 
-    SENT, DROPPED, STATE, AGREED, DIFFERED, FAILED = range(6)
+    def observe(self, answers: Answers, levels: Levels) -> None:
+        """Queue a share of the rows of a request, without waiting."""
+        with self._lock:
+            chosen = np.flatnonzero(self._random.random(len(levels)) < self._share)
+            kept = chosen[: 0 if self._status == "unavailable" else max(_MOST_WAITING_ROWS - self._waiting, 0)]
+            if len(kept):
+                self._queue.append((answers[kept], levels[kept]))
+            self._waiting += len(kept)
+            self._drop(len(chosen) - len(kept))
 
+    def status(self) -> ShadowStatus:
+        """The challenger in the answer of GET /model-info."""
+        compared = self._compared
+        rows = int(compared.sum())
+        distance = abs(compared.sum(axis=0) - compared.sum(axis=1)).sum() / 2
+        return ShadowStatus(
+            version=self._version,
+            status=self._status,
+            share=self._share,
+            rows=rows,
+            failed=self._failed,
+            waiting=self._waiting,
+            dropped=self._dropped,
+            agreement=round(float(np.trace(compared)) / rows, _DIGITS) if rows else None,
+            distance=round(float(distance) / rows, _DIGITS) if rows else None,
+        )
 
-CHAMPION = len(Counter)
-CHALLENGER = CHAMPION + len(LEVELS)
-COUNTERS = CHALLENGER + len(LEVELS)
+    def _drop(self, rows: int) -> None:
+        self._dropped += rows
+        self._counters["dropped"].inc(rows)
 
+    def _run(self, directory: Path) -> None:
+        try:
+            self._version = load_manifest(directory / MANIFEST).version
+            classifier = load_classifier(directory)
+        except Exception as error:
+            logger.error("no challenger: %s", error if isinstance(error, ArtifactError) else type(error).__name__)
+            UP.labels(self._version or "unknown").set(0)
+            with self._lock:
+                self._status = "unavailable"
+                self._drop(self._waiting)
+                self._queue, self._waiting = [], 0
+            return
+        UP.labels(self._version).set(1)
+        self._status = "shadowing"
+        unpublished = np.zeros_like(self._compared)
+        while True:
+            time.sleep(_SECONDS)
+            with self._lock:
+                queue, self._queue = self._queue, []
+            if queue:
+                started = time.monotonic()
+                answers, levels = map(np.concatenate, zip(*queue, strict=True))
+                self._compare(classifier, answers, levels, unpublished)
+                time.sleep((time.monotonic() - started) * (1 / _SHARE_OF_A_CORE - 1))
 
-class State(IntEnum):
-    """What has become of the challenger."""
-
-    LOADING, SHADOWING, UNAVAILABLE = range(3)
-
-
-class Answers(Patient, array_like=True, gc=False):
-    """A patient without the names."""
-
-
-class Rows(msgspec.Struct, array_like=True):
-    """What is sent: the champion's answers, as places in LEVELS, and the 16 answers of each patient."""
-
-    levels: list[int]
-    patients: list[Answers]
-
-
-def compare(classifier: Classifier, rows: Rows) -> Counts:
-    """Predict `rows`: how that compares, by the place of the counter. Raises what the model raises."""
-    matrix = input_matrix(encode_rows(map(astuple, rows.patients)), classifier.manifest.profile)
-    probabilities = classifier.probabilities(matrix)
-    if probabilities.shape != (len(rows.levels), len(LEVELS)) or not np.isfinite(probabilities).all():
-        raise ArtifactError("its answers are not probabilities")
-    champion, challenger = np.array(rows.levels), most_probable(probabilities)
-    counts = np.zeros(COUNTERS, np.int64)
-    counts[Counter.AGREED] = (champion == challenger).sum()
-    counts[Counter.DIFFERED] = len(rows.levels) - counts[Counter.AGREED]
-    counts[CHAMPION:CHALLENGER] = np.bincount(champion, minlength=len(LEVELS))
-    counts[CHALLENGER:] = np.bincount(challenger, minlength=len(LEVELS))
-    return counts
-
-
-def main() -> None:
-    """Load the model, then compare what comes until the service is gone."""
-    # A terminal's Ctrl-C goes to both; the end of the service is the end of its socket.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    directory, sender, shared = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    logging.config.dictConfig(log_config(os.environ.get("LOG_LEVEL", "").strip() or "info"))
-    _stand_back()
-    counters = np.frombuffer(mmap.mmap(shared, COUNTERS * 8), np.int64)
-    try:
-        classifier = load_classifier(directory)
-    except Exception as error:
-        # Before it is said: what is sent from then on is refused, not waiting for a process that is about to end.
-        os.close(sender)
-        counters[Counter.STATE] = State.UNAVAILABLE
-        logger.error("no challenger: %s", error if isinstance(error, ArtifactError) else type(error).__name__)
-        sys.exit(1)
-    give_back_memory()
-    counters[Counter.STATE] = State.SHADOWING
-    unpublished = np.zeros(COUNTERS, np.int64)
-    decode = msgspec.msgpack.Decoder(Rows).decode
-    failed_before = False
-    with socket.socket(fileno=sender) as messages:
-        while message := messages.recv(_LARGEST_MESSAGE):
-            started = time.monotonic()
-            rows = decode(message)
-            try:
-                unpublished += compare(classifier, rows)
-            except Exception as error:  # a model may fail in any way
-                counters[Counter.FAILED] += len(rows.levels)
-                if not failed_before:  # its message may hold what was sent
-                    logger.error("the challenger fails: %s; later failures are counted only", type(error).__name__)
-                failed_before = True
-            if unpublished[CHAMPION:CHALLENGER].sum() >= _FEWEST_PUBLISHED:
-                counters[Counter.AGREED :] += unpublished[Counter.AGREED :]
-                unpublished[:] = 0
-            time.sleep((time.monotonic() - started) * (1 / _SHARE_OF_A_CORE - 1))
-
-
-def _stand_back() -> None:
-    """Be the last to get a processor, the first to go where memory ends, and gone when the service is."""
-    os.nice(_NICEST)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    with contextlib.suppress(OSError, AttributeError):  # not Linux
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()
+    def _compare(self, classifier: Classifier, answers: Answers, levels: Levels, unpublished: Counts) -> None:
+        try:
+            probabilities = classifier.probabilities(input_matrix(answers, classifier.manifest.profile))
+            if not np.isfinite(probabilities).all():
+                raise ArtifactError("its answers are not probabilities")
+            np.add.at(unpublished, (levels, most_probable(probabilities)), 1)
+        except Exception as error:  # a model may fail in any way, and its message may hold what was sent
+            if not self._failed:
+                logger.error("the challenger fails: %s; later failures are only counted", type(error).__name__)
+            with self._lock:
+                self._failed += len(levels)
+                self._waiting -= len(levels)
+            self._counters["failed"].inc(len(levels))
+        if unpublished.sum() >= _FEWEST_PUBLISHED:
+            with self._lock:
+                self._compared = self._compared + unpublished
+                self._waiting -= int(unpublished.sum())
+            self._counters["agreed"].inc(np.trace(unpublished))
+            self._counters["differed"].inc(unpublished.sum() - np.trace(unpublished))
+            for at, level in enumerate(LEVELS):
+                PREDICTIONS.labels("champion", level).inc(unpublished[at].sum())
+                PREDICTIONS.labels("challenger", level).inc(unpublished[:, at].sum())
+            unpublished[:] = 0

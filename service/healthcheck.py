@@ -1,7 +1,5 @@
 """`python -m service.healthcheck`: exit status 0 if the service in this container is ready. There is no curl in it."""
 
-from __future__ import annotations
-
 import os
 import sys
 from http.client import HTTPConnection, HTTPException
@@ -17,11 +15,10 @@ def main() -> None:
     try:
         connection = HTTPConnection(host, int(os.environ.get("PORT") or 8000), timeout=_SECONDS)
         connection.request("GET", "/health/ready")
-        status = connection.getresponse().status
+        if (status := connection.getresponse().status) != 200:
+            sys.exit(f"not ready: {status}")
     except (OSError, HTTPException, ValueError) as error:
         sys.exit(f"not reached: {error}")
-    if status != 200:
-        sys.exit(f"not ready: {status}")
 
 
 if __name__ == "__main__":

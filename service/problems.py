@@ -1,6 +1,4 @@
-"""Errors as RFC 9457 problem documents, mapped in this one place."""
-
-from __future__ import annotations
+"""Errors as RFC 9457 problem documents. No message repeats a value that was sent: it is about a person."""
 
 import logging
 import traceback
@@ -40,34 +38,30 @@ class ProblemDocument(msgspec.Struct, omit_defaults=True):
 class Problem(Exception):  # noqa: N818 – the term of RFC 9457
     """A request that cannot be answered: the status, what to do, and the path of the wrong field if there is one."""
 
-    def __init__(
-        self, status: int, detail: str, path: str | None = None, headers: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, detail: str, path: str | None = None, **headers: str) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.path = path
-        self.headers = headers or {}
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def problem_document(status: int, detail: str, path: str | None = None) -> ProblemDocument:
-    """What is said of a problem: `detail` begins with the path of the wrong field, if there is one."""
+def _response(
+    status: int, detail: str, headers: dict[str, str] | None = None, path: str | None = None
+) -> Response[ProblemDocument]:
+    """`detail` begins with the path of the wrong field, if there is one."""
     # The names of RFC 9110, which are Python's from 3.13 on.
     title = {413: "Content Too Large", 422: "Unprocessable Content"}.get(status) or HTTPStatus(status).phrase
-    return ProblemDocument(
-        "about:blank", title, status, detail, [FieldError(path, detail.removeprefix(f"{path}: "))] if path else []
-    )
-
-
-def _response(content: ProblemDocument, headers: dict[str, str]) -> Response[ProblemDocument]:
-    return Response(content, status_code=content.status, media_type=MEDIA_TYPE, headers=headers)
+    errors = [FieldError(path, detail.removeprefix(f"{path}: "))] if path else []
+    document = ProblemDocument("about:blank", title, status, detail, errors)
+    return Response(document, status_code=status, media_type=MEDIA_TYPE, headers=headers or {})
 
 
 def _from_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[ProblemDocument]:
-    return _response(problem_document(problem.status, problem.detail, problem.path), problem.headers)
+    return _response(problem.status, problem.detail, problem.headers, problem.path)
 
 
-_SAID = {
+_DETAILS = {
     404: "there is nothing at this path: GET / lists what there is",
     405: "this method is not allowed here: the header Allow lists those that are",
 }
@@ -76,15 +70,15 @@ _SAID = {
 def _from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[ProblemDocument]:
     if error.status_code >= 500:
         return _from_bug(request, error)
-    detail = _SAID.get(error.status_code) or HTTPStatus(error.status_code).phrase
-    return _response(problem_document(error.status_code, detail), error.headers or {})
+    detail = _DETAILS.get(error.status_code) or HTTPStatus(error.status_code).phrase
+    return _response(error.status_code, detail, error.headers)
 
 
 def _from_bug(request: Request[Any, Any, Any], error: Exception) -> Response[ProblemDocument]:
-    """What nobody foresaw. Its message may hold a value that was sent, so only its kind and place are logged."""
-    said = {"request_id": request.scope.get(REQUEST_ID), "trace": traceback.format_tb(error.__traceback__)}
-    logger.error("unforeseen %s", type(error).__name__, extra=said)
-    return _response(problem_document(500, "an error of the service: its log says where, by the request id"), {})
+    """An unforeseen error. Its message may hold a value that was sent, so only its type and place are logged."""
+    details = {"request_id": request.scope.get(REQUEST_ID), "trace": traceback.format_tb(error.__traceback__)}
+    logger.error("unforeseen %s", type(error).__name__, extra=details)
+    return _response(500, "an error of the service: its log says where, by the request id")
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {Problem: _from_problem, HTTPException: _from_http_exception, Exception: _from_bug}

@@ -1,7 +1,5 @@
 """The settings, from environment variables: typed, each with a range; a wrong one is an error that names it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 from obesity_levels.errors import ObesityLevelsError, invalid_field
-from obesity_levels.paths import MODELS
 
 
 class SettingsError(ObesityLevelsError):
@@ -18,44 +15,23 @@ class SettingsError(ObesityLevelsError):
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
-    """What the environment says; each field is the variable of its name in capitals."""
+    """The settings; each field is the environment variable of its name in capitals."""
 
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="the port to listen on, 0 to 65535 (0: any free one)")] = 8000
+    port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on, 1 to 65535")] = 8000
     workers: Annotated[int, Meta(ge=1, le=64, description="the number of processes that answer, 1 to 64")] = 1
-    model_dir: Annotated[Path, Meta(description="the folder of classifier.onnx and manifest.json")] = MODELS
+    model_dir: Annotated[Path, Meta(description="the folder of classifier.onnx and manifest.json")] = Path("models")
     max_patients: Annotated[int, Meta(ge=1, description="the most patients in a request, 1 or more")] = 10_000
-    max_body_bytes: Annotated[int, Meta(ge=1, description="the largest body of a request in bytes, 1 or more")] = (
-        10_000_000
-    )
-    body_seconds: Annotated[
-        float, Meta(gt=0, le=600, description="the longest wait for a body in seconds, up to 600")
-    ] = 10.0
-    header_seconds: Annotated[
-        float, Meta(gt=0, le=600, description="the longest wait for a request's headers in seconds, up to 600")
-    ] = 10.0
-    answer_seconds: Annotated[
-        float, Meta(gt=0, le=600, description="the longest that a client may take to receive an answer, up to 600")
-    ] = 60.0
-    max_in_flight: Annotated[
-        int,
-        Meta(ge=1, description="the most POST /predict that are answered at a time; more get 503, 1 or more"),
-    ] = 512
-    drain_seconds: Annotated[
-        float, Meta(ge=0, le=60, description="the seconds to answer on, not ready, after SIGTERM, 0 to 60")
-    ] = 1.0
+    max_body_bytes: Annotated[int, Meta(ge=1, description="the largest body in bytes, 1 or more")] = 10_000_000
+    body_seconds: Annotated[float, Meta(gt=0, le=600, description="the longest wait for a body, up to 600")] = 10.0
+    header_seconds: Annotated[float, Meta(ge=1, le=60, description="the longest wait for headers, 1 to 60")] = 10.0
+    max_in_flight: Annotated[int, Meta(ge=1, description="the most predictions at a time, 1 or more")] = 512
+    cors_origins: Annotated[str, Meta(description="origins of browsers, separated by commas, or empty: none")] = ""
     drift_window: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=10_000_000,
-            description="the rows over which drift is judged, 500 to 10000000 (fewer are 500), or 0: not at all",
-        ),
+        int, Meta(ge=0, le=10**7, description="the rows over which drift is judged, 500 to 10000000, or 0: not at all")
     ] = 10_000
-    shadow_model_dir: Annotated[
-        Path | None, Meta(description="the folder of a second model, which is shown what is asked, or empty: none")
-    ] = None
-    shadow_share: Annotated[float, Meta(ge=0, le=1, description="the share of the rows that it is shown, 0 to 1")] = 1.0
+    shadow_model_dir: Annotated[Path | None, Meta(description="the folder of a challenger, or empty: none")] = None
+    shadow_share: Annotated[float, Meta(ge=0, le=1, description="the share of rows for the challenger, 0 to 1")] = 1.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug, info, warning (no line for a request) or error"),
@@ -68,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
 def load_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that `environment` gives; a variable that is missing or empty has its default.
 
-    Raises SettingsError that names the variable and what it may be.
+    Raises SettingsError, which names the variable and what it may be.
     """
     given = {
         # What is not UTF-8 is "?", which no setting takes.
@@ -82,11 +58,11 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as error:
-        found = invalid_field(error)
+        field = invalid_field(error)
         # What was given may be no text that can be printed.
-        raise SettingsError(f"{ascii(found.reason)[1:-1]}: set {found.path} to {_meant(found.path)}") from error
+        raise SettingsError(f"{ascii(field.reason)[1:-1]}: set {field.path} to {_allowed(field.path)}") from error
 
 
-def _meant(name: str) -> str:
+def _allowed(name: str) -> str:
     field = next(field for field in msgspec.inspect.type_info(Settings).fields if field.encode_name == name)  # type: ignore[attr-defined]
     return field.type.extra_json_schema["description"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,11 @@ class Ingress:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"https://localhost:{self.port}"
         return httpx.Client(base_url=url, headers=headers, verify=self.trust, timeout=60, trust_env=False)
+
+    def connect(self) -> ssl.SSLSocket:
+        """A connection, byte by byte."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return self.trust.wrap_socket(connection, server_hostname="localhost")
 
 
 def rewritten(configuration: str, folder: Path, port: int, upstream: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from service.__main__ import _SECONDS_TO_FINISH
+from service.__main__ import SECONDS_TO_FINISH
 from service.settings import Settings, load_settings
 
 from tests.conftest import ROOT
@@ -116,12 +116,10 @@ def test_the_environment_is_settings_that_the_service_takes():
     assert load_settings(ENVIRONMENT).host == "0.0.0.0"
 
 
-def test_it_drains_until_the_readiness_probe_has_seen_it_and_ends_before_it_is_killed():
-    probe = CONTAINER["readinessProbe"]
-    seen = probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
-    drain = load_settings(ENVIRONMENT).drain_seconds
-    assert seen < drain
-    assert drain + _SECONDS_TO_FINISH < POD["terminationGracePeriodSeconds"]
+def test_a_pod_answers_on_before_it_stops_and_ends_before_it_is_killed():
+    seconds = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert seconds >= 5
+    assert seconds + SECONDS_TO_FINISH < POD["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])

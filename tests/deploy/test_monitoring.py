@@ -56,9 +56,11 @@ def people(population):
 @pytest.fixture(scope="module")
 def service(model_dir, tmp_path_factory, people):
     """A service after some traffic. Of several workers: what prometheus_client says of one process is not there."""
-    settings = {"WORKERS": "2", "DRAIN_SECONDS": "0", "SHADOW_MODEL_DIR": str(model_dir)}
+    settings = {"WORKERS": "2", "SHADOW_MODEL_DIR": str(model_dir)}
     with running(model_dir, tmp_path_factory.mktemp("log") / "log", **settings) as service:
         traffic(service, people)
+        compared = "obesity_shadow_predictions_total{"
+        eventually(lambda: compared in service.client.get("/metrics").text, "rows that the challenger compared")
         yield service
 
 

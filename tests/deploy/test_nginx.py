@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 from contextlib import ExitStack
+from urllib.parse import urljoin
 
 import pytest
 from service.settings import Settings
@@ -198,3 +199,31 @@ def test_without_any_replica_it_says_when_to_try_again(tmp_path):
         answer = client.post("/predict", content=BODY, headers=JSON)
     assert is_problem(answer, 502)
     assert answer.headers["retry-after"] == "1"
+
+
+@pytest.fixture(scope="module")
+def behind_a_prefix(service, tmp_path_factory):
+    """A client of a service that nginx shows under /obesity/."""
+    everything = "location /obesity/ {\n        proxy_pass http://obesity_classifier/;\n    }\n    location / {"
+    configuration = CONFIGURATION.replace("location / {", everything)
+    folder = tmp_path_factory.mktemp("prefix") / "nginx"
+    ports = [service.port, service.port]
+    with ingress(folder, ports, configuration=configuration) as nginx, nginx.client() as client:
+        yield client
+
+
+@pytest.mark.parametrize("page", ["/obesity/docs", "/obesity/redoc"])
+def test_behind_a_prefix_a_page_of_the_contract_finds_its_scripts_and_the_routes(behind_a_prefix, page):
+    text = behind_a_prefix.get(page).text
+    files = [link for link in re.findall(r"(?:src|href)=[\"']([^\"']+)", text) if not link.startswith("data:")]
+    assert files
+    assert {behind_a_prefix.get(urljoin(page, file)).status_code for file in files} == {200}
+    [server] = re.findall(r'"servers":\s*\[\{"url":\s*"([^"]*)"', text)
+    assert behind_a_prefix.get(urljoin(page, f"{server}/model-info")).status_code == 200
+
+
+def test_behind_a_prefix_the_contract_says_where_the_routes_are(behind_a_prefix):
+    address = "/obesity/schema/openapi.json"
+    [server] = behind_a_prefix.get(address).json()["servers"]
+    answer = behind_a_prefix.post(urljoin(address, f"{server['url']}/predict"), content=BODY, headers=JSON)
+    assert answer.status_code == 200

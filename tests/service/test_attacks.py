@@ -5,19 +5,21 @@ What they send bears a mark. It must not come back, nor be logged.
 
 import gzip
 import json
-import resource
+import re
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from service.connections import LARGEST_HEAD
 
+from tests.ingress import ingress, needs_nginx
 from tests.serving import JSON, PATIENT, running
 from tests.waiting import eventually
 
+LARGEST_HEAD = 16_384
 MARK = "sekret-4711"
 BODY = json.dumps({"patients": [PATIENT]}).encode()
 LENGTH = f"Content-Length: {len(BODY)}"
@@ -27,9 +29,15 @@ CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 @pytest.fixture(scope="module")
 def service(model_dir, tmp_path_factory):
-    patience = {"HEADER_SECONDS": "1", "BODY_SECONDS": "1", "ANSWER_SECONDS": "2"}
-    with running(model_dir, tmp_path_factory.mktemp("log") / "log", **patience) as service:
+    timeouts = {"HEADER_SECONDS": "1", "BODY_SECONDS": "1"}
+    with running(model_dir, tmp_path_factory.mktemp("log") / "log", **timeouts) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(service, tmp_path_factory):
+    with ingress(tmp_path_factory.mktemp("ingress") / "nginx", [service.port, service.port]) as nginx:
+        yield nginx
 
 
 def get(target: str | bytes, *headers: str | bytes, host: str = f"Host: {MARK}", version: str = "HTTP/1.1") -> bytes:
@@ -53,7 +61,7 @@ def until_closed(connection: socket.socket) -> bytes:
     try:
         while chunk := connection.recv(1 << 16):
             received += chunk
-    except ConnectionResetError:  # what we still sent came after it had closed
+    except (ConnectionResetError, ssl.SSLEOFError):  # what we still sent came after it had closed
         pass
     return received
 
@@ -173,36 +181,62 @@ MALFORMED = {
 }
 
 TOO_LARGE = {
-    "a header of 17 kB": get("/health", f"X-A: {MARK * 1600}"),
+    "a header of 140 kB": get("/health", f"X-A: {MARK * 12_800}"),
     "a header of 1 MB": get("/health", f"X-A: {MARK * 100_000}"),
-    "a header's name of 20 kB": get("/health", f"{'a' * 20_000}: b"),
-    "a target of 20 kB": get(f"/{MARK * 2000}"),
-    "a query of 20 kB": get(f"/health?{MARK * 2000}"),
+    "a header's name of 70 kB": get("/health", f"{'a' * 70_000}: b"),
     "4,000 headers": get("/health", *["a: b"] * 4000),
 }
 
+# Of these Granian takes what harms nobody who stands alone: a proxy in front has to be as strict as nginx is
+# (SECURITY.md). Of a length and chunks it takes the chunks, as RFC 9112 says.
+TAKEN = {
+    **dict.fromkeys(
+        ["a length and chunks", "chunks and a length", "the same length twice", "gzip, then chunked", "chunked twice"],
+        200,
+    ),
+    **dict.fromkeys(["bare line feeds", "one bare line feed", "a bare line feed at the end"], 200),
+    **dict.fromkeys(["a length among the trailers", "a line feed in the request's id"], 200),
+    **dict.fromkeys(["two hosts", "no host", "an authority for a target", "a host for a target"], 200),
+    **dict.fromkeys(["a method in small letters", "CONNECT"], 405),
+    "the preface of HTTP/2": None,  # cut off without an answer
+}
+
 REFUSED = [
-    *((400, name, sent) for name, sent in (SMUGGLING | MALFORMED).items()),
+    *((TAKEN.get(name, 400), name, sent) for name, sent in (SMUGGLING | MALFORMED).items()),
     *((431, name, sent) for name, sent in TOO_LARGE.items()),
+    (414, "a target of 70 kB", get(f"/{MARK * 6400}")),
+    (414, "a query of 70 kB", get(f"/health?{MARK * 6400}")),
     (413, "a length of 2^63", post(BODY, f"Content-Length: {2**63}")),
     (413, "a length of 100 GB that waits to be asked for", post(b"", f"{LENGTH}999999999", "Expect: 100-continue")),
-    (408, "headers that do not end", b"GET /health HTTP/1.1\r\nHost: x\r\n"),
-    (408, "a request of HTTP/0.9", b"GET /health\r\n"),
+    (None, "headers that do not end", b"GET /health HTTP/1.1\r\nHost: x\r\n"),
+    (400, "a request of HTTP/0.9", b"GET /health\r\n"),
     (408, "a chunk of 2^64 - 1 bytes that do not come", post(b"ffffffffffffffff\r\n" + BODY, CHUNKED)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "sent"), [row[::2] for row in REFUSED], ids=[row[1] for row in REFUSED])
-def test_is_refused_with_one_answer_and_the_connection_closed(service, status, sent):
+def test_a_hostile_request_is_refused_or_harmless_and_the_next_good_one_is_answered(service, status, sent):
     with service.connect() as connection:
         connection.sendall(sent)
         received = until_closed(connection)
-    assert received.startswith(f"HTTP/1.1 {status} ".encode())
-    assert received.count(b"HTTP/1.1 ") == 1
-    head, _, content = received.partition(b"\r\n\r\n")
-    assert b"content-type: application/problem+json" in head
-    assert json.loads(content)["status"] == status
+    first = re.match(rb"HTTP/1.1 (\d+) ", received)
+    assert (int(first[1]) if first else None) == status
     assert MARK.encode() not in received
+    assert_all_is_well(service)
+
+
+@needs_nginx
+@pytest.mark.parametrize("sent", [row[2] for row in REFUSED], ids=[row[1] for row in REFUSED])
+def test_behind_the_ingress_too(service, behind_nginx, sent):
+    """Also with a token of its own, which is what a hostile client with an account has."""
+    token = f"\r\nAuthorization: Bearer {behind_nginx.tokens[0]}\r\nConnection: close\r\n".encode()
+    with behind_nginx.connect() as connection:
+        connection.sendall(re.sub(rb"\r?\n", token, sent, count=1))
+        received = until_closed(connection)
+    assert not re.match(rb"HTTP/1.1 50[0234] ", received)  # of nginx are 501 and 505
+    assert MARK.encode() not in received
+    with behind_nginx.client() as client:
+        assert client.post("/predict", content=BODY, headers=JSON).status_code == 200
     assert_all_is_well(service)
 
 
@@ -220,7 +254,7 @@ ANSWERED = [
     (200, "an absolute target with a password", get(f"http://a:{MARK}@b/health")),
     (200, "a fragment", get(f"/health#{MARK}")),
     (200, "a header of 12 kB", get("/health", f"X-A: {MARK * 1100}")),
-    (200, "500 headers", get("/health", *["a: b"] * 500)),
+    (200, "90 headers", get("/health", *["a: b"] * 90)),
     (200, "a line end in the request's id, encoded", get("/health", f"X-Request-ID: a%0d%0aSet-Cookie:{MARK}")),
     (200, "headers of a proxy", get("/", f"X-Forwarded-Host: {MARK}", f"Forwarded: host={MARK}")),
     (200, "a host that is none of ours, for the pages", get("/docs")),
@@ -301,16 +335,7 @@ def test_what_is_sent_after_a_request_and_is_none_does_not_change_its_answer(ser
         connection.sendall(post(BODY, LENGTH) + b"\0\x01sekret-4711\r\n\r\n")
         received = until_closed(connection)
     assert received.startswith(b"HTTP/1.1 200 ")
-    assert received.count(b"HTTP/1.1 ") == 1
-    assert_all_is_well(service)
-
-
-def test_of_a_thousand_requests_sent_at_once_a_hundred_are_answered(service):
-    with service.connect() as connection:
-        connection.sendall(get("/health") * 1000)
-        received = until_closed(connection)
-    # the one that is being answered, and a hundred that wait
-    assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1 ") == 101
+    assert received.count(b"HTTP/1.1 200 ") == 1
     assert_all_is_well(service)
 
 
@@ -353,8 +378,8 @@ def many(service, number: int, start: bytes):
 
 SLOW = {
     "nothing": (b"", 0),
-    "half a request line": (b"GET /hea", 408),
-    "half a header": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: ", 408),
+    "half a request line": (b"GET /hea", 0),
+    "half a header": (b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: ", 0),
     "line ends": (b"\r\n", 0),
     "the body of a request that is answered": (lines("GET /health HTTP/1.1", "Host: x", "Content-Length: 999999"), 200),
     "nothing after an answer": (lines("GET /health HTTP/1.1", "Host: x"), 200),
@@ -389,19 +414,6 @@ def deaf_client(service):
         yield connection
 
 
-def test_clients_that_do_not_take_their_answers_lose_them_in_time(service):
-    files = open_files(service)
-    with ExitStack() as stack:
-        for _ in range(10):
-            stack.enter_context(deaf_client(service))
-        time.sleep(0.5)
-        assert open_files(service) == files + 10
-        assert "http_requests_in_flight 11.0" in service.client.get("/metrics").text
-        assert_lets_go(service, files + 1, 5)  # and the connection that has just asked for the metrics
-        assert "http_requests_in_flight 1.0" in service.client.get("/metrics").text
-    assert_all_is_well(service)
-
-
 def test_a_client_that_goes_away_before_it_has_taken_its_answers_is_no_error_of_the_service(service):
     with deaf_client(service):
         time.sleep(0.3)
@@ -409,20 +421,12 @@ def test_a_client_that_goes_away_before_it_has_taken_its_answers_is_no_error_of_
     assert_all_is_well(service)
 
 
-def test_past_the_limit_of_open_files_connections_are_503_and_those_before_are_served(service):
-    limits = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (100, limits[1]))
-    try:
-        with many(service, 60, b"") as connections:
-            connections[0].sendall(get("/assets/swagger-ui.css"))  # a file is opened for it
-            assert answers(connections[0], 1)[0][0] == 200
-            status, headers, _ = answers(connections[-1], 1)[0]
-            assert status == 503
-            assert b"retry-after: 1" in headers
-    finally:
-        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, limits)
-    time.sleep(0.2)
-    assert_all_is_well(service)
+def test_a_client_that_does_not_read_its_answers_does_not_keep_the_service_from_ending(model_dir, tmp_path):
+    with running(model_dir, tmp_path / "log") as service, deaf_client(service):
+        time.sleep(0.3)
+        started = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - started < 10
 
 
 def test_five_hundred_connections_at_once_are_all_answered(service):
@@ -432,30 +436,9 @@ def test_five_hundred_connections_at_once_are_all_answered(service):
     assert_lets_go(service, files, 5)
 
 
-def test_what_is_refused_is_counted(service):
-    def counted() -> float:
-        text = service.client.get("/metrics").text
-        return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith("http_refused_total{"))
-
-    before = counted()
-    with service.connect() as connection:
-        connection.sendall(TOO_LARGE["a target of 20 kB"])
-        until_closed(connection)
-    assert counted() == before + 1
-
-
-def test_a_client_that_does_not_take_its_answer_does_not_keep_the_service_from_leaving(model_dir, tmp_path):
-    patience = {"DRAIN_SECONDS": "0", "ANSWER_SECONDS": "1"}
-    with running(model_dir, tmp_path / "log", **patience) as service, deaf_client(service):
-        time.sleep(0.3)
-        started = time.monotonic()
-        assert service.stop() == 0
-        assert time.monotonic() - started < 5
-
-
-def test_what_is_answered_tells_neither_the_server_nor_what_was_in_the_body(service):
+def test_an_answer_names_neither_the_server_software_nor_what_was_in_the_body(service):
     response = service.post(json.dumps({"patients": [PATIENT | {"MTRANS": MARK}]}).encode(), JSON)
     assert response.status_code == 422
-    assert "server" not in response.headers
+    assert response.headers["server"] == "obesity-levels"
     assert MARK not in response.text
     assert_all_is_well(service)

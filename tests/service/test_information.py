@@ -127,6 +127,7 @@ def test_no_line_of_a_busy_run_holds_a_value_that_was_sent(model_dir, tmp_path):
 def test_at_log_level_warning_there_is_no_line_for_a_request(model_dir, tmp_path):
     with running(model_dir, tmp_path / "log", LOG_LEVEL="warning") as service:
         service.predict(PATIENT)
+        service.stop()
         assert service.log_lines() == []
 
 
@@ -156,5 +157,5 @@ def test_settings_that_are_not_given_or_empty_have_their_defaults():
 
 
 def test_settings_are_read_from_variables_in_capitals():
-    settings = load_settings({"PORT": "9000", "WORKERS": "2", "LOG_LEVEL": "WARNING", "DRAIN_SECONDS": "0.5"})
-    assert (settings.port, settings.workers, settings.log_level, settings.drain_seconds) == (9000, 2, "warning", 0.5)
+    settings = load_settings({"PORT": "9000", "WORKERS": "2", "LOG_LEVEL": "WARNING", "BODY_SECONDS": "0.5"})
+    assert (settings.port, settings.workers, settings.log_level, settings.body_seconds) == (9000, 2, "warning", 0.5)

@@ -26,9 +26,10 @@ def artifact(model_dir, tmp_path):
 def refuses(folder, *said: str, **environment: str) -> None:
     run = refused(folder, **{"PORT": str(free_port())} | environment)
     assert run.returncode == 1
+    # A line for each attempt to start a worker.
+    assert set(run.stderr.splitlines()) == {run.stderr.splitlines()[0]}
     assert run.stderr.startswith("error: ")
-    assert run.stderr.count("\n") == 1
-    assert run.stdout == ""
+    assert "Traceback" not in run.stdout
     for words in said:
         assert words in run.stderr
 
@@ -74,7 +75,7 @@ def test_it_refuses_a_manifest_of_another_profile(artifact):
 @pytest.mark.parametrize("content", [b"[]", b"", b'{"model_version": "\xff"}', b"[" * 100_000])
 def test_it_refuses_metrics_that_are_none(artifact, content):
     (artifact / "evaluate.json").write_bytes(content)
-    refuses(artifact, "evaluate.json does not say what it measured of which model")
+    refuses(artifact, "evaluate.json does not name the model that it measured")
 
 
 def test_in_a_checkout_it_refuses_what_is_not_the_locked_model(clone):
@@ -82,13 +83,13 @@ def test_in_a_checkout_it_refuses_what_is_not_the_locked_model(clone):
     manifest = clone.path / "models/manifest.json"
     manifest.chmod(0o644)
     manifest.write_text(manifest.read_text().replace('"simulated": true', '"simulated": false'))
-    refuses(clone.path / "models", "manifest.json is not the one that dvc.lock names")
+    refuses(clone.path / "models", "manifest.json is not the file that dvc.lock names")
 
 
 def test_in_a_checkout_it_refuses_metrics_that_are_not_the_locked_ones(clone):
     metrics = clone.path / "metrics/evaluate.json"
     metrics.write_text(metrics.read_text().replace('"accuracy": 0.', '"accuracy": 0.9', 1))
-    refuses(clone.path / "models", "evaluate.json is not the one that dvc.lock names")
+    refuses(clone.path / "models", "evaluate.json is not the file that dvc.lock names")
 
 
 def test_a_lock_that_is_none_is_an_error_that_says_so(clone):
@@ -105,12 +106,12 @@ def test_without_metrics_the_model_is_served_and_says_that_none_are_known(artifa
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("PORT", "http", "set PORT to the port to listen on, 0 to 65535"),
+        ("PORT", "http", "set PORT to the port to listen on, 1 to 65535"),
         ("PORT", "70000", "Expected `int` <= 65535: set PORT to"),
         ("PORT", "\udcff", "set PORT to"),
         ("WORKERS", "0", "set WORKERS to the number of processes that answer, 1 to 64"),
         ("MAX_PATIENTS", "-1", "set MAX_PATIENTS to"),
-        ("MAX_BODY_BYTES", "10MB", "set MAX_BODY_BYTES to the largest body of a request in bytes"),
+        ("MAX_BODY_BYTES", "10MB", "set MAX_BODY_BYTES to the largest body in bytes"),
         ("LOG_LEVEL", "loud - at `$.x`", "set LOG_LEVEL to debug, info, warning"),
         ("GIT_REVISION", "\udcff", "set GIT_REVISION to"),
         ("HOST", "..", "cannot listen on HOST '..'"),
@@ -126,22 +127,9 @@ def test_it_refuses_a_port_that_is_taken(service, model_dir, workers):
     refuses(model_dir, f"PORT {service.port}: Address already in use", PORT=str(service.port), WORKERS=workers)
 
 
-def test_while_it_takes_its_leave_it_is_alive_and_not_ready_and_asks_clients_to_go(model_dir, tmp_path):
-    with running(model_dir, tmp_path / "log", DRAIN_SECONDS="3") as service:
-        service.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        ready, health, live = (service.client.get(f"/health{path}") for path in ("/ready", "", "/live"))
-        assert (ready.status_code, health.status_code, live.status_code) == (503, 503, 200)
-        assert ready.json()["status"] == "shutting down"
-        answer = service.predict(PATIENT)
-        assert answer.status_code == 200
-        assert answer.headers["connection"] == "close"
-        assert service.process.wait(timeout=30) == 0
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_request_in_flight_is_answered_after_the_service_has_closed(model_dir, tmp_path, workers):
-    with running(model_dir, tmp_path / "log", DRAIN_SECONDS="0", WORKERS=workers) as service:
+    with running(model_dir, tmp_path / "log", WORKERS=workers) as service:
         with service.connect() as connection:
             connection.sendall(HEAD % len(BATCH) + BATCH[:1000])
             time.sleep(0.5)  # until it is being read
@@ -156,13 +144,12 @@ def test_a_request_in_flight_is_answered_after_the_service_has_closed(model_dir,
         assert service.process.wait(timeout=30) == 0
 
 
-def test_a_body_that_does_not_come_before_the_end_is_given_up_with_408(model_dir, tmp_path):
+def test_a_body_that_does_not_come_does_not_keep_the_service_from_ending(model_dir, tmp_path):
     with running(model_dir, tmp_path / "log", BODY_SECONDS="600") as service, service.connect() as connection:
         connection.sendall(HEAD % 9 + b"{")
         time.sleep(0.2)
         started = time.monotonic()
         service.process.send_signal(signal.SIGTERM)
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
         assert service.process.wait(timeout=30) == 0
         assert time.monotonic() - started < 10
 
@@ -188,9 +175,9 @@ def test_two_workers_both_answer_and_their_metrics_add_up(model_dir, tmp_path):
 
 
 def test_a_worker_that_finds_another_model_when_it_is_started_anew_ends_the_service(artifact, tmp_path):
-    with running(artifact, tmp_path / "log", WORKERS="2", DRAIN_SECONDS="0") as service:
-        service.predict(PATIENT)
-        worker = next(line["process"] for line in service.log_lines() if line["message"] == "request")
+    with running(artifact, tmp_path / "log", WORKERS="2") as service:
+        answer = service.client.get("/health")
+        worker = service.line_of(answer.headers["x-request-id"])["process"]
         (artifact / "classifier.onnx").write_bytes(b"")
         os.kill(worker, signal.SIGKILL)
         assert service.process.wait(timeout=30) != 0

@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pytest
@@ -37,13 +36,6 @@ def test_a_large_batch_gets_the_same_answers_in_its_order(service, classifier):
     assert service.predict(*patients).json() == expected(classifier, patients)
 
 
-def test_batches_of_a_client_that_is_alone_get_the_same_answers(service, classifier):
-    patients = [PATIENT | {"Weight": float(weight)} for weight in np.linspace(40, 140, 1000).round(3)]
-    before = service.predict(*patients).json()
-    time.sleep(0.2)  # by then it is alone, and answered without a thread
-    assert service.predict(*patients).json() == before == expected(classifier, patients)
-
-
 def test_the_sample_request_is_answered(service):
     response = service.post((ROOT / "sample_request.json").read_bytes())
     assert response.status_code == 200
@@ -64,6 +56,11 @@ def test_probabilities_add_up_to_one(service):
     (probabilities,) = service.predict(PATIENT).json()["probabilities"]
     assert list(probabilities) == list(LEVELS)
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_byte_order_mark_before_the_json_is_read(service):
+    body = json.dumps({"patients": [PATIENT]}).encode()
+    assert service.post(b"\xef\xbb\xbf" + body).json() == service.post(body).json()
 
 
 def test_of_a_key_given_twice_the_last_counts(service):

@@ -6,7 +6,7 @@ numpy and msgspec only, because the service imports it: it counts what it predic
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from msgspec import Meta
 
 from obesity_levels.errors import ArtifactError
 from obesity_levels.model.features import MISSING, Matrix
+
+if TYPE_CHECKING:
+    from obesity_levels.model.classifier import Manifest
 
 FORMAT = 1
 LEVEL = "predicted_level"
@@ -144,8 +147,11 @@ class Judgement(msgspec.Struct, frozen=True):
     columns: list[ColumnJudgement]
 
 
-def load_reference(path: Path) -> Reference:
-    """Read and check a drift reference. Raises ArtifactError, which names the file and says what to do."""
+def load_reference(path: Path, manifest: "Manifest") -> Reference:
+    """Read and check the drift reference of the model that `manifest` describes.
+
+    Raises ArtifactError, which names the file and says what to do.
+    """
     try:
         reference = msgspec.json.decode(path.read_bytes(), type=Reference)
     except OSError as error:
@@ -165,6 +171,9 @@ def load_reference(path: Path) -> Reference:
     )
     if reference.format != FORMAT or not (rising and complete and reference.columns):
         raise ArtifactError(f"{path} is not one that this version of the code reads; rebuild it (dvc repro)")
+    columns = [column.name for column in reference.columns]
+    if reference.model_version != manifest.version or columns != [*manifest.features, LEVEL]:
+        raise ArtifactError(f"{path} belongs to another model than the one beside it: rebuild it (dvc repro)")
     return reference
 
 
@@ -252,13 +261,16 @@ def judge(reference: Reference, cells: Cells, counts: Counts) -> Judgement:
     """The verdict on rows from their counts alone, shape (total,), in the layout of `cells`, those of the reference.
 
     A column alarms if its PSI is above both `thresholds.psi` and the critical value for that number of rows, or if its
-    share of missing rows exceeds both that of the reference plus `thresholds.missing_rate` and the critical value.
+    share of missing rows exceeds both that of the reference plus `thresholds.missing_rate` and the critical value. With
+    fewer rows than `thresholds.min_rows` nothing is said of the columns.
     """
     rows = int(counts[cells.starts[-2] :].sum())  # every row has a predicted level
-    columns = reference.columns if rows else []
-    judged = [_judge_column(reference, column, *cells.of_column(counts, at)) for at, column in enumerate(columns)]
-    verdict: Verdict = "drift" if any(column.alarm for column in judged) else "no drift"
-    return Judgement("too few rows to tell" if rows < reference.thresholds.min_rows else verdict, rows, judged)
+    if rows < reference.thresholds.min_rows:
+        return Judgement("too few rows to tell", rows, [])
+    judged = [
+        _judge_column(reference, column, *cells.of_column(counts, at)) for at, column in enumerate(reference.columns)
+    ]
+    return Judgement("drift" if any(column.alarm for column in judged) else "no drift", rows, judged)
 
 
 def _judge_column(reference: Reference, column: Column, counts: Counts, missing: Counts) -> ColumnJudgement:

@@ -21,6 +21,8 @@ FORMAT = 1
 
 Probabilities = npt.NDArray[np.float32]
 """The probability of each level, shape (rows, 7)."""
+Levels = npt.NDArray[np.int64]
+"""Indices in LEVELS, shape (rows,)."""
 
 
 class DataOrigin(msgspec.Struct, frozen=True):
@@ -102,7 +104,7 @@ class Classifier:
         return self._session.run([self._output], {self._input: matrix})[0]
 
 
-def most_probable(probabilities: Probabilities) -> npt.NDArray[np.int64]:
+def most_probable(probabilities: Probabilities) -> Levels:
     """The index in LEVELS of the most probable level of each row; of equal ones the less severe."""
     return probabilities.argmax(axis=1)
 

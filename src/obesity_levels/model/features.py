@@ -3,6 +3,7 @@
 numpy only, because the service imports it.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,10 +31,11 @@ _COLUMNS = {profile: [(*ANSWERS, BMI).index(name) for name in names] for profile
 
 def input_matrix(answers: Answers, profile: str) -> Matrix:
     """The input matrix of `profile`, shape (rows, len(PROFILES[profile])); MISSING where an answer is missing."""
-    bmi = body_mass_index(answers[:, _HEIGHT], answers[:, _WEIGHT])
-    matrix = np.column_stack([answers, bmi]).astype(np.float32)
+    matrix = np.empty((len(answers), len(ANSWERS) + 1), np.float32)
+    matrix[:, :-1] = answers
+    matrix[:, -1] = body_mass_index(answers[:, _HEIGHT], answers[:, _WEIGHT])
     matrix[np.isnan(matrix)] = MISSING
-    return matrix.take(_COLUMNS[profile], axis=1)
+    return matrix if profile == "full" else matrix.take(_COLUMNS[profile], axis=1)
 
 
 def encode_rows(rows: Iterable[Sequence[float | str | None]]) -> Answers:
@@ -42,11 +44,12 @@ def encode_rows(rows: Iterable[Sequence[float | str | None]]) -> Answers:
     Raises ValueError where a row has not 16 answers, KeyError for a category that is not in its canonical spelling.
     """
     columns = list(zip(*rows, strict=True)) or [()] * len(ANSWERS)
-    answers = np.empty((len(columns[0]), len(ANSWERS)))
-    for at, (name, column) in enumerate(zip(ANSWERS, columns, strict=True)):
-        codes = _CODES.get(name)
-        answers[:, at] = column if codes is None else [codes[answer] for answer in column]
-    return answers
+    cells = itertools.chain.from_iterable(
+        column if codes is None else map(codes.__getitem__, column)
+        for codes, column in zip(_CODES, columns, strict=True)
+    )
+    # None becomes NaN.
+    return np.fromiter(cells, np.float64).reshape(len(ANSWERS), -1).T
 
 
 def encode_table(table: "pd.DataFrame") -> Answers:
@@ -69,4 +72,6 @@ def is_whole(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 
 
 # None, a missing answer, is NaN in the array.
-_CODES: dict[str, dict[Any, int | None]] = {name: {None: None, **codes} for name, codes in CODES.items()}
+_CODES: list[dict[Any, int | None] | None] = [
+    {None: None, **CODES[name]} if name in CODES else None for name in ANSWERS
+]

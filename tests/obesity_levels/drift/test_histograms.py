@@ -205,7 +205,7 @@ def test_a_window_in_which_a_column_is_missing_alarms_for_it(world):
 def test_a_reference_is_read_as_it_was_written(world, tmp_path):
     path = tmp_path / "drift_reference.json"
     path.write_bytes(msgspec.json.encode(world.reference))
-    assert load_reference(path) == world.reference
+    assert load_reference(path, world.classifier.manifest) == world.reference
 
 
 @pytest.mark.parametrize(
@@ -229,12 +229,19 @@ def test_a_reference_that_does_not_fit_together_is_refused(world, tmp_path, chan
     path = tmp_path / "drift_reference.json"
     path.write_text(json.dumps(reference))
     with pytest.raises(ArtifactError, match="drift_reference.json is not"):
-        load_reference(path)
+        load_reference(path, world.classifier.manifest)
 
 
-def test_a_reference_that_is_not_there_names_the_commands_that_bring_it(tmp_path):
+def test_a_reference_that_is_not_there_names_the_commands_that_bring_it(world, tmp_path):
     with pytest.raises(ArtifactError, match="run `dvc repro`, or `dvc pull`"):
-        load_reference(tmp_path / "drift_reference.json")
+        load_reference(tmp_path / "drift_reference.json", world.classifier.manifest)
+
+
+def test_a_reference_of_another_model_is_refused(world, tmp_path):
+    path = tmp_path / "drift_reference.json"
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(world.reference, model_version="0" * 12)))
+    with pytest.raises(ArtifactError, match="belongs to another model"):
+        load_reference(path, world.classifier.manifest)
 
 
 def test_the_service_gets_neither_scipy_nor_pandas_with_it():

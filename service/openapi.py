@@ -1,0 +1,76 @@
+"""The contract as an OpenAPI document: routes as Litestar describes them, schemas as msgspec does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.openapi.config import OpenAPIConfig
+
+from obesity_levels.schema import QUESTIONS, Frequency, Level, Sex, Transport, YesNo
+from service.problems import MEDIA_TYPE, ProblemDocument
+from service.schemas import About, DriftStatus, Health, ModelInfo, Predictions, PredictRequest
+
+DESCRIPTION = (
+    "From 16 answers about a person's habits and body, one of seven obesity levels, with probabilities."
+    " It is not a diagnosis; GET /model-info says what data the model is from."
+)
+
+
+def _content(description: str, name: str, media_type: str = "application/json") -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+# POST /predict, whose route is an ASGI application.
+_PREDICT = {
+    "tags": ["prediction"],
+    "summary": "Predict levels",
+    "description": "Predict the level of one patient or many.\n\n"
+    "A field must be there; null means that the question was not answered. Categories are read in any case, with spaces"
+    " or underscores.",
+    "operationId": "predict",
+    "requestBody": _content("One patient or many", "PredictRequest") | {"required": True},
+    "responses": {"200": _content("The levels and their probabilities", "Predictions")}
+    | {
+        str(status): _content(description, "ProblemDocument", MEDIA_TYPE)
+        for status, description in {
+            400: "The body is not JSON",
+            408: "The body did not come in time",
+            413: "The body is too large",
+            415: "The body is not said to be JSON",
+            422: "The body is JSON, but not such a request: the first wrong field is named",
+            503: "Too many requests are being answered: try again after Retry-After seconds",
+        }.items()
+    },
+}
+
+
+def openapi_document(handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int) -> dict[str, Any]:
+    """The OpenAPI document of `handlers`.
+
+    The schemas are msgspec's own, because Litestar leaves out a minimum of 0, units, and that unknown fields are
+    refused.
+    """
+    config = OpenAPIConfig(title="obesity-levels", version="1", description=DESCRIPTION, use_handler_docstrings=True)
+    app = Litestar(list(handlers), dependencies=dependencies, openapi_config=config, logging_config=None)
+    document = app.openapi_schema.to_schema()
+    kinds = (PredictRequest, Predictions, Health, About, ModelInfo, DriftStatus, ProblemDocument)
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schemas["PredictRequest"]["properties"]["patients"]["maxItems"] = max_patients
+    patient = schemas["Patient"]
+    for name, question in QUESTIONS.items():
+        # Those of a number are within its union with null: a reader looks for them at the field, as for a category.
+        annotations = {"description": question.description, "examples": [question.example], "x-unit": question.unit}
+        for option in patient["properties"][name]["anyOf"]:
+            for key in annotations:
+                option.pop(key, None)
+        patient["properties"][name] |= annotations
+    # Not all null: at least one question is answered.
+    patient["not"] = {"properties": {name: {"type": "null"} for name in QUESTIONS}}
+    patient["examples"] = [{name: question.example for name, question in QUESTIONS.items()}]
+    for kind in (Level, Sex, YesNo, Frequency, Transport):
+        schemas[kind.__name__]["enum"] = [member.value for member in kind]  # in their order
+    document["components"]["schemas"] = schemas
+    document["paths"] = {"/predict": {"post": _PREDICT}} | document["paths"]
+    return document

@@ -1,0 +1,25 @@
+"""GET / and GET /model-info: what this is, and which model answers."""
+
+import msgspec
+from litestar import get
+
+from service.model import Model
+from service.openapi import DESCRIPTION
+from service.schemas import About, ModelInfo
+
+_PAGES = ("predict", "health", "model_info", "docs", "redoc", "metrics", "drift")
+_LINKS = {name: f"/{name.replace('_', '-')}" for name in _PAGES} | {"openapi": "/schema/openapi.json"}
+
+
+@get("/model-info", operation_id="model_info", summary="The model", tags=["model"], sync_to_thread=False)
+def model_info(model: Model) -> ModelInfo:
+    """What is served, what it was made of, and what was measured of it."""
+    if model.challenger is None:
+        return model.info
+    return msgspec.structs.replace(model.info, challenger=model.challenger.status())
+
+
+@get("/", operation_id="about", summary="What this is", tags=["model"], sync_to_thread=False)
+def about(model: Model) -> About:
+    """What this is, and where the rest is."""
+    return About("obesity-levels", DESCRIPTION, model.version, model.info.data.simulated, _LINKS)

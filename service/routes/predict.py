@@ -1,0 +1,191 @@
+"""POST /predict: a body becomes a request, the request an answer."""
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+from litestar import asgi
+from litestar.exceptions import MethodNotAllowedException
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+from prometheus_client import Counter
+
+from obesity_levels.errors import invalid_field
+from obesity_levels.schema import LEVELS, QUESTIONS, Patient
+from service.middleware import ROWS
+from service.model import Model
+from service.problems import Problem
+from service.schemas import PredictRequest
+from service.settings import Settings
+
+# In bytes, of which a patient takes 230 to 280. Larger bodies are answered on a thread.
+_SMALL = 40_000
+# Of bodies larger than this so many may be in memory at a time.
+_LARGE, _LARGE_AT_ONCE = 1_000_000, 10
+
+PREDICTIONS = Counter("obesity_predictions", "Patients predicted, by level", ["level"])
+_predicted = {level: PREDICTIONS.labels(level) for level in LEVELS}
+
+
+class Predictor:
+    """Answers requests with the model: at most `max_in_flight` at a time, larger ones on two threads.
+
+    Two, because ONNX Runtime computes for one while Python works for the other: a third more patients a second than
+    with one. With more, the event loop would wait longer for the interpreter.
+    """
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        self._model = model
+        self._settings = settings
+        self._decode = msgspec.json.Decoder(PredictRequest).decode
+        self._encode = msgspec.json.Encoder().encode
+        self._threads = ThreadPoolExecutor(2, "predictor")
+        self._in_flight = self._large = 0
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises Problem."""
+        headers = dict(scope["headers"])
+        length = _length(headers)
+        large = length > _LARGE
+        # Before the body is decoded: to refuse has to cost less than to answer.
+        if self._in_flight >= self._settings.max_in_flight or (large and self._large >= _LARGE_AT_ONCE):
+            if length <= _SMALL:  # or the connection would be closed, and the client might not see the answer
+                await self._read(receive, length)
+            raise Problem(503, "too many requests are being answered: try again after 1 s", retry_after="1")
+        _check_media_type(headers)
+        self._in_flight += 1
+        self._large += large
+        try:
+            body = await self._read(receive, length)
+            if len(body) <= _SMALL:
+                content, scope[ROWS] = self._predict(body)  # type: ignore[literal-required]
+            else:
+                run = asyncio.get_running_loop().run_in_executor(self._threads, self._predict, body)
+                content, scope[ROWS] = await run  # type: ignore[literal-required]
+            answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+            await send({"type": "http.response.start", "status": 200, "headers": answer_headers})
+            await send({"type": "http.response.body", "body": content, "more_body": False})
+        finally:
+            self._in_flight -= 1
+            self._large -= large
+
+    async def _read(self, receive: Receive, length: float) -> bytes:
+        """The body, of which the headers give the length. Litestar's Request would read it too, but at a cost of 11 %
+        of the requests a second.
+        """
+        seconds, largest = self._settings.body_seconds, self._settings.max_body_bytes
+        chunks: list[bytes] = []
+        size, more = 0, True
+        try:
+            async with asyncio.timeout(seconds):
+                while more:
+                    if size > largest or largest < length < math.inf:
+                        # The rest would have to be received, to find the next request behind it.
+                        detail = f"the body is larger than {largest} bytes: send fewer patients in a request"
+                        raise Problem(413, detail, connection="close")
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        raise Problem(400, "the connection was closed before the body was complete", connection="close")
+                    chunks.append(message["body"])
+                    size += len(message["body"])
+                    more = message["more_body"]
+        except TimeoutError:
+            raise Problem(408, f"the body did not come within {seconds:g} s", connection="close") from None
+        return b"".join(chunks)
+
+    def _predict(self, body: bytes) -> tuple[bytes, int]:
+        patients = self._parse(body).patients
+        predictions = self._model.predict(patients)
+        for level in set(predictions.predictions):
+            _predicted[level].inc(predictions.predictions.count(level))
+        return self._encode(predictions), len(patients)
+
+    def _parse(self, body: bytes) -> PredictRequest:
+        """Raises Problem: 400 where the body is not JSON, 422 where it is but is not such a request."""
+        body = body.removeprefix(b"\xef\xbb\xbf")  # a byte-order mark, which some clients write
+        try:
+            request = self._decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _problem(body, error) from None
+        most = self._settings.max_patients
+        if len(request.patients) > most:
+            raise Problem(422, f"patients: expected at most {most} in a request, send the rest in another", "patients")
+        if UNANSWERED in request.patients:
+            path = f"patients[{request.patients.index(UNANSWERED)}]"
+            raise Problem(422, f"{path}: nothing answered: at least one field must not be null", path)
+        return request
+
+
+UNANSWERED = Patient(*[None] * len(QUESTIONS))
+
+
+def predict_route(predictor: Predictor) -> ASGIRouteHandler:
+    """The route, an ASGI application: one patient on 16 connections is answered 10 % more often a second than by a
+    route with a Request and a Response (benchmarks/serve.py). So its method and its contract are not Litestar's work.
+    """
+
+    # The scope itself, not a copy: the middleware finds ROWS in it.
+    @asgi("/predict", copy_scope=False)
+    async def predict(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":  # type: ignore[typeddict-item]
+            raise MethodNotAllowedException(headers={"Allow": "POST"})
+        await predictor.answer(scope, receive, send)
+
+    return predict
+
+
+def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
+    media_type, _, options = headers.get(b"content-type", b"").lower().replace(b" ", b"").partition(b";")
+    if media_type != b"application/json" or options not in (b"", b"charset=utf-8", b'charset="utf-8"', b"charset=utf8"):
+        raise Problem(415, "send JSON in UTF-8, with the header Content-Type: application/json")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Problem(415, "send the body as it is, without Content-Encoding")
+
+
+def _length(headers: Mapping[bytes, bytes]) -> float:
+    """The length of the body as the request says; infinite if it does not."""
+    length = headers.get(b"content-length", b"")
+    known = length.isdigit() and b"transfer-encoding" not in headers
+    return int(length) if known else math.inf
+
+
+def _problem(body: bytes, error: Exception) -> Problem:
+    """Of a body that could not be decoded: 400 if it is not JSON, else 422. Decoding stops at the first wrong field and
+    does not see what follows. No text of `error` is used that may repeat what was sent.
+    """
+    reason = "a number is out of every range" if str(error).startswith("Number out of range") else ""
+    try:
+        body.decode()
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except UnicodeDecodeError as malformed:
+        reason = f"byte {malformed.start} is not UTF-8"
+    except (msgspec.DecodeError, RecursionError) as malformed:
+        reason = str(malformed)
+    if reason or not isinstance(error, msgspec.ValidationError):
+        return Problem(400, f"the body is not JSON that can be read: {reason or error}")
+    path, allowed = explain(error)
+    return Problem(422, f"{path}: {allowed}", path)
+
+
+def explain(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The path of the invalid field and what is allowed there, without the value sent."""
+    path, kind, name, _ = invalid_field(error)
+    field = f"{path}.{name}" if path else name
+    if kind == "missing":
+        optional = " (null if it was not answered)" if name in QUESTIONS else ""
+        return field, f"a required field is missing{optional}"
+    if kind == "unknown":
+        # A name may be anything, even a value in the wrong place; one that looks like a name is repeated.
+        known = re.fullmatch(r"[A-Za-z_]\w{0,40}", name, re.ASCII)
+        return (field if known else path or "the body"), "no such field: take it out"
+    name = path.rpartition(".")[2]
+    if name in QUESTIONS:
+        return path, f"expected {QUESTIONS[name].allowed}"
+    if re.fullmatch(r"patients\[\d+\]", path):
+        return path, "expected an object with the 16 answers of a patient"
+    if path == "patients":
+        return path, "expected a list of at least one patient"
+    return path or "the body", 'expected an object: {"patients": [...]}'
