@@ -231,7 +231,8 @@ def test_behind_the_ingress_too(service, behind_nginx, sent):
     """Also with a token of its own, which is what a hostile client with an account has."""
     token = f"\r\nAuthorization: Bearer {behind_nginx.tokens[0]}\r\nConnection: close\r\n".encode()
     with behind_nginx.connect() as connection:
-        connection.sendall(re.sub(rb"\r?\n", token, sent, count=1))
+        with suppress(ssl.SSLEOFError):  # nginx may close before it has all
+            connection.sendall(re.sub(rb"\r?\n", token, sent, count=1))
         received = until_closed(connection)
     assert not re.match(rb"HTTP/1.1 50[0234] ", received)  # of nginx are 501 and 505
     assert MARK.encode() not in received
