@@ -1,7 +1,7 @@
 """Champion and challenger: a second model receives a share of the rows; its answers are compared, and never returned.
 
 It runs on a thread of its own, behind a bounded queue: rows that do not fit are dropped and counted. ONNX Runtime is
-all that isolates it: a model that crashes the process takes the worker with it, and the server starts another one.
+all that isolates it: a model that crashes the process takes the worker with it.
 """
 
 import logging
@@ -64,7 +64,8 @@ class Challenger:
 
     def status(self) -> ShadowStatus:
         """The challenger in the answer of GET /model-info."""
-        compared = self._compared
+        with self._lock:
+            compared, failed, waiting, dropped = self._compared, self._failed, self._waiting, self._dropped
         rows = int(compared.sum())
         distance = abs(compared.sum(axis=0) - compared.sum(axis=1)).sum() / 2
         return ShadowStatus(
@@ -72,9 +73,9 @@ class Challenger:
             status=self._status,
             share=self._share,
             rows=rows,
-            failed=self._failed,
-            waiting=self._waiting,
-            dropped=self._dropped,
+            failed=failed,
+            waiting=waiting,
+            dropped=dropped,
             agreement=round(float(np.trace(compared)) / rows, _DIGITS) if rows else None,
             distance=round(float(distance) / rows, _DIGITS) if rows else None,
         )

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-# Lines of requests are written after so many seconds, together: to log each by itself costs a fifth of the requests
-# (benchmarks/serve.py).
+# Lines of requests are written after so many seconds, together: each by itself costs a fifth of the requests a second
+# (docs/decisions.md).
 _SECONDS = 0.1
-# So many lines are less than the 4,096 bytes that a pipe takes whole: those of several workers do not mix.
+# Ten lines are shorter than 4,096 bytes, which a pipe writes in one piece, so lines of several workers do not mix.
 _LINES = 10
 
 

@@ -30,7 +30,7 @@ _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 REQUESTS = Counter("http_requests", "Requests answered", ["method", "route", "status"])
 LATENCY = Histogram(
     "http_request_duration_seconds",
-    "From the end of the headers to the end of the answer",
+    "From the first line of our code to the end of the answer",
     ["route", "status"],
     buckets=_BUCKETS,
 )
@@ -56,7 +56,7 @@ class Middleware:
         request_id = _request_id(scope["headers"])
         method: str = scope["method"]
         head = method == "HEAD"
-        status = 499  # nginx's status for a client that disconnects before the answer
+        status = 499  # nginx's status for a request that gets no answer, because its client has gone
 
         async def send_with_id(message: Message) -> None:
             nonlocal status

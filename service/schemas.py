@@ -59,7 +59,7 @@ class Feature(msgspec.Struct):
 
 
 class ShadowStatus(msgspec.Struct):
-    """A second model that receives a share of the requests, and how its answers compare; they are not returned."""
+    """A second model that receives a share of this worker's rows; its answers are compared, and not returned."""
 
     version: Annotated[str | None, Meta(description="Of the challenger; null where it has no manifest")]
     status: Annotated[Literal["loading", "shadowing", "unavailable"], Meta(description="Of this worker's challenger")]
@@ -69,10 +69,7 @@ class ShadowStatus(msgspec.Struct):
     waiting: Annotated[int, Meta(description="Rows that wait for it, or are not counted until they are 50")]
     dropped: Annotated[int, Meta(description="Rows that it did not receive, because it did not keep up")]
     agreement: Annotated[float | None, Meta(description="Share of the rows for which both say the same level")]
-    distance: Annotated[
-        float | None,
-        Meta(description="Total variation distance of the levels' shares: 0 if they are equal, 1 if they share none"),
-    ]
+    distance: Annotated[float | None, Meta(description="Total variation distance of the levels' shares, from 0 to 1")]
 
 
 class ModelInfo(msgspec.Struct):
@@ -88,9 +85,7 @@ class ModelInfo(msgspec.Struct):
     features: Annotated[list[Feature], Meta(description="The model's input, in order")]
     params: Annotated[dict[str, Any], Meta(description="The section `train` of params.yaml")]
     chosen: Annotated[dict[str, Any], Meta(description="The hyperparameters that the search chose")]
-    test_metrics: Annotated[
-        dict[str, Any] | None, Meta(description="Measured on the test rows; null where not beside the model")
-    ]
+    test_metrics: Annotated[dict[str, Any] | None, Meta(description="Of the test rows; null if not beside the model")]
     libraries: Annotated[dict[str, str], Meta(description="Versions of the libraries that made it")]
     git_revision: Annotated[str | None, Meta(description="Of the build, where known")]
     challenger: Annotated[ShadowStatus | None, Meta(description="Null where no second model is shadowing")] = None
@@ -102,14 +97,10 @@ class DriftColumn(msgspec.Struct):
     name: str
     psi: Annotated[float | None, Meta(description="Population stability index; null where every row lacks the column")]
     psi_critical: Annotated[float, Meta(description="The PSI above which the column alarms, for so many rows")]
-    missing_share: Annotated[
-        float | None, Meta(description="Share of rows in which it was not answered; null where they are under 5")
-    ]
+    missing_share: Annotated[float | None, Meta(description="Share of rows without an answer; null if under 5 rows")]
     missing_critical: Annotated[float, Meta(description="The share above which the column alarms")]
     alarm: bool
-    counts: Annotated[
-        dict[str, int | None], Meta(description="Rows by cell, rounded down to a multiple of 5; null where under 5")
-    ]
+    counts: Annotated[dict[str, int | None], Meta(description="Rows by cell, in steps of 5; null where under 5")]
 
 
 class DriftStatus(msgspec.Struct):
@@ -120,7 +111,7 @@ class DriftStatus(msgspec.Struct):
     window: Annotated[int, Meta(description="The most rows that the window holds")]
     model_version: Annotated[str, Meta(description="Version of the model", examples=["0123456789ab"])]
     false_alarm_rate: Annotated[
-        FalseAlarmRate | None, Meta(description="Of batches without drift; null where not measured for so few rows")
+        FalseAlarmRate | None, Meta(description="Of batches without drift; null if not measured")
     ]
     columns: Annotated[list[DriftColumn], Meta(description="Empty with too few rows to tell")]
 

@@ -24,12 +24,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     max_patients: Annotated[int, Meta(ge=1, description="the most patients in a request, 1 or more")] = 10_000
     max_body_bytes: Annotated[int, Meta(ge=1, description="the largest body in bytes, 1 or more")] = 10_000_000
     body_seconds: Annotated[float, Meta(gt=0, le=600, description="the longest wait for a body, up to 600")] = 10.0
-    header_seconds: Annotated[float, Meta(ge=1, le=60, description="the longest wait for headers, 1 to 60")] = 10.0
+    header_seconds: Annotated[float, Meta(ge=1, le=600, description="the longest wait for headers, 1 to 600")] = 10.0
     max_in_flight: Annotated[int, Meta(ge=1, description="the most predictions at a time, 1 or more")] = 512
     cors_origins: Annotated[str, Meta(description="origins of browsers, separated by commas, or empty: none")] = ""
-    drift_window: Annotated[
-        int, Meta(ge=0, le=10**7, description="the rows over which drift is judged, 500 to 10000000, or 0: not at all")
-    ] = 10_000
+    drift_window: Annotated[int, Meta(ge=0, le=10**7, description="500 to 10000000 rows, or 0: not watched")] = 10_000
     shadow_model_dir: Annotated[Path | None, Meta(description="the folder of a challenger, or empty: none")] = None
     shadow_share: Annotated[float, Meta(ge=0, le=1, description="the share of rows for the challenger, 0 to 1")] = 1.0
     log_level: Annotated[

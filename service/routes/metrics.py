@@ -6,6 +6,8 @@ from pathlib import Path
 from litestar import MediaType, Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
 
+from service.model import Model
+
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 MODEL = Gauge("obesity_model_info", "The model that answers", ["version"], multiprocess_mode="livemax")
@@ -19,8 +21,10 @@ MODEL = Gauge("obesity_model_info", "The model that answers", ["version"], multi
     sync_to_thread=False,
     media_type=MediaType.TEXT,
 )
-def metrics() -> Response[str]:
+def metrics(model: Model) -> Response[str]:
     """Metrics in the text format of Prometheus, of all workers together."""
+    if model.monitor is not None:
+        model.monitor.status()  # the gauges of this worker show its window as it is now
     registry = REGISTRY
     if MULTIPROCESS_DIR in os.environ:
         registry = CollectorRegistry()

@@ -122,6 +122,11 @@ def test_a_wrong_setting_is_an_error_that_names_it(model_dir, name, value, said)
     refuses(model_dir, said, **{name: value})
 
 
+def test_the_host_may_be_a_name(model_dir, tmp_path):
+    with running(model_dir, tmp_path / "log", HOST="localhost") as service:
+        assert service.client.get("/health").status_code == 200
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_it_refuses_a_port_that_is_taken(service, model_dir, workers):
     refuses(model_dir, f"PORT {service.port}: Address already in use", PORT=str(service.port), WORKERS=workers)
