@@ -33,7 +33,9 @@ def create_app(settings: Settings, model: Model | None = None) -> ASGIApp:
     app = Litestar(
         [predict_route(Predictor(model, settings)), *routes, *docs_routes(routes, dependencies, settings.max_patients)],
         dependencies=dependencies,
-        cors_config=CORSConfig(allow_origins=origins, allow_methods=["GET", "POST"]) if origins else None,
+        cors_config=CORSConfig(origins, ["GET", "POST"], expose_headers=["Retry-After", "X-Request-ID"])
+        if origins
+        else None,
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,
         logging_config=None,

@@ -14,6 +14,10 @@ class SettingsError(ObesityLevelsError):
     """An environment variable has a wrong value."""
 
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+_ORIGINS = r"^https?://[a-z0-9.:-]+(\s*,\s*https?://[a-z0-9.:-]+)*\Z|^\Z"
+
+
 class Settings(msgspec.Struct, frozen=True, rename="upper"):
     """The settings; each field is the environment variable of its name in capitals."""
 
@@ -26,17 +30,12 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     body_seconds: Annotated[float, Meta(gt=0, le=600, description="the longest wait for a body, up to 600")] = 10.0
     header_seconds: Annotated[float, Meta(ge=1, le=600, description="the longest wait for headers, 1 to 600")] = 10.0
     max_in_flight: Annotated[int, Meta(ge=1, description="the most predictions at a time, 1 or more")] = 512
-    cors_origins: Annotated[str, Meta(description="origins of browsers, separated by commas, or empty: none")] = ""
-    drift_window: Annotated[int, Meta(ge=0, le=10**7, description="500 to 10000000 rows, or 0: not watched")] = 10_000
+    cors_origins: Annotated[str, Meta(pattern=_ORIGINS, description="origins such as https://a.org")] = ""
+    drift_window: Annotated[int, Meta(ge=0, le=10**7, description="500 rows or more, or 0: not watched")] = 10_000
     shadow_model_dir: Annotated[Path | None, Meta(description="the folder of a challenger, or empty: none")] = None
     shadow_share: Annotated[float, Meta(ge=0, le=1, description="the share of rows for the challenger, 0 to 1")] = 1.0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        Meta(description="debug, info, warning (no line for a request) or error"),
-    ] = "info"
-    git_revision: Annotated[
-        str, Meta(pattern=r"^[\w./+-]*\Z", description="the git revision of the build, shown by /model-info")
-    ] = ""
+    log_level: Annotated[LogLevel, Meta(description="debug, info, warning (no line for a request) or error")] = "info"
+    git_revision: Annotated[str, Meta(pattern=r"^[\w./+-]*\Z", description="a git revision, for /model-info")] = ""
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:

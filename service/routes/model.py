@@ -14,9 +14,8 @@ _LINKS = {name: f"/{name.replace('_', '-')}" for name in _PAGES} | {"openapi": "
 @get("/model-info", operation_id="model_info", summary="The model", tags=["model"], sync_to_thread=False)
 def model_info(model: Model) -> ModelInfo:
     """What is served, what it was made of, and what was measured of it."""
-    if model.challenger is None:
-        return model.info
-    return msgspec.structs.replace(model.info, challenger=model.challenger.status())
+    challenger = model.challenger and model.challenger.status()
+    return msgspec.structs.replace(model.info, challenger=challenger)
 
 
 @get("/", operation_id="about", summary="What this is", tags=["model"], sync_to_thread=False)

@@ -23,8 +23,10 @@ from service.settings import Settings
 
 # In bytes, of which a patient takes 230 to 280. Larger bodies are answered on a thread.
 _SMALL = 40_000
-# Of bodies larger than this so many may be in memory at a time.
-_LARGE, _LARGE_AT_ONCE = 1_000_000, 10
+# In memory there are bodies of so many times MAX_BODY_BYTES.
+_LARGEST_BODIES = 10
+_PATH = re.compile(rf"(patients(\[\d+\](\.({'|'.join(QUESTIONS)}))?)?)?")
+_BUSY = "too many requests are being answered: try again after 1 s"
 
 PREDICTIONS = Counter("obesity_predictions", "Patients predicted, by level", ["level"])
 _predicted = {level: PREDICTIONS.labels(level) for level in LEVELS}
@@ -43,23 +45,24 @@ class Predictor:
         self._decode = msgspec.json.Decoder(PredictRequest).decode
         self._encode = msgspec.json.Encoder().encode
         self._threads = ThreadPoolExecutor(2, "predictor")
-        self._in_flight = self._large = 0
+        self._in_flight = self._received = 0  # requests, bytes of their bodies
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Raises Problem."""
         headers = dict(scope["headers"])
         length = _length(headers)
-        large = length > _LARGE
+        chunks: list[bytes] = []
         # Before the body is decoded: to refuse has to cost less than to answer.
-        if self._in_flight >= self._settings.max_in_flight or (large and self._large >= _LARGE_AT_ONCE):
-            if length <= _SMALL:  # or the connection would be closed, and the client might not see the answer
-                await self._read(receive, length)
-            raise Problem(503, "too many requests are being answered: try again after 1 s", retry_after="1")
-        _check_media_type(headers)
-        self._in_flight += 1
-        self._large += large
+        refused = self._in_flight >= self._settings.max_in_flight
+        self._in_flight += not refused
         try:
-            body = await self._read(receive, length)
+            if refused:
+                if length <= _SMALL:  # if unread, Granian closes the connection, and the answer may be lost
+                    await self._read(receive, length, chunks)
+                raise Problem(503, _BUSY, retry_after="1")
+            _check_media_type(headers)
+            await self._read(receive, length, chunks)
+            body = b"".join(chunks)
             if len(body) <= _SMALL:
                 content, scope[ROWS] = self._predict(body)  # type: ignore[literal-required]
             else:
@@ -69,23 +72,26 @@ class Predictor:
             await send({"type": "http.response.start", "status": 200, "headers": answer_headers})
             await send({"type": "http.response.body", "body": content, "more_body": False})
         finally:
-            self._in_flight -= 1
-            self._large -= large
+            self._in_flight -= not refused
+            self._received -= sum(map(len, chunks))
 
-    async def _read(self, receive: Receive, length: float) -> bytes:
-        """The body, of which the headers give the length. Litestar's Request would read it too, but at a cost of 11 %
-        of the requests a second.
+    async def _read(self, receive: Receive, length: float, chunks: list[bytes]) -> None:
+        """Receive the body, of which the headers give the length. Litestar's Request would do it too, but at a cost of
+        11 % of the requests a second.
         """
         seconds, largest = self._settings.body_seconds, self._settings.max_body_bytes
-        chunks: list[bytes] = []
         size, more = 0, True
         try:
             async with asyncio.timeout(seconds):
-                while more:
+                while True:
                     if size > largest or largest < length < math.inf:
                         # The rest would have to be received, to find the next request behind it.
                         detail = f"the body is larger than {largest} bytes: send fewer patients in a request"
                         raise Problem(413, detail, connection="close")
+                    if size > _SMALL and self._received > _LARGEST_BODIES * largest:
+                        raise Problem(503, _BUSY, retry_after="1", connection="close")
+                    if not more:
+                        return
                     message = await receive()
                     if message["type"] != "http.request":
                         raise Problem(
@@ -93,10 +99,10 @@ class Predictor:
                         )
                     chunks.append(message["body"])
                     size += len(message["body"])
+                    self._received += len(message["body"])
                     more = message["more_body"]
         except TimeoutError:
             raise Problem(408, f"the body did not come within {seconds:g} s", connection="close") from None
-        return b"".join(chunks)
 
     def _predict(self, body: bytes) -> tuple[bytes, int]:
         patients = self._parse(body).patients
@@ -150,7 +156,7 @@ def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
 def _length(headers: Mapping[bytes, bytes]) -> float:
     """The length of the body as the request says; infinite if it does not."""
     length = headers.get(b"content-length", b"")
-    known = length.isdigit() and b"transfer-encoding" not in headers
+    known = length.isdigit() and len(length) < 20 and b"transfer-encoding" not in headers
     return int(length) if known else math.inf
 
 
@@ -175,6 +181,8 @@ def _problem(body: bytes, error: Exception) -> Problem:
 def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     """The path of the invalid field and what is allowed there, without the value sent."""
     path, kind, name, _ = invalid_field(error)
+    if not _PATH.fullmatch(path):  # it is the end of a name that was sent
+        path = name = ""
     field = f"{path}.{name}" if path else name
     if kind == "missing":
         optional = " (null if it was not answered)" if name in QUESTIONS else ""

@@ -56,10 +56,16 @@ class InvalidField(NamedTuple):
 
 
 def invalid_field(error: msgspec.ValidationError) -> InvalidField:
-    """Read the message of msgspec: `Expected … - at `$.path``."""
-    # The name of an unknown field may hold any text, " - at " too: the path comes last and looks like one.
-    found = re.fullmatch(r"(.*?)(?: - at `\$\.?([\w.\[\]]*)`)?", str(error), re.DOTALL)
-    reason, path = (found[1], found[2] or "") if found else (str(error), "")
+    """Read the message of msgspec: `Expected … - at `$.path``.
+
+    The name of an unknown field may be any text, and look like a path at its end: where that matters, accept only paths
+    that exist.
+    """
+    reason, _, path = str(error).rpartition(" - at `$")
+    if re.fullmatch(r"[\w.\[\]]*`", path):
+        path = path.strip(".`")
+    else:
+        reason, path = str(error), ""
     named = re.fullmatch(r"Object (missing|contains unknown)(?: required)? field `(.*)`", reason, re.DOTALL)
     if not named:
         return InvalidField(path, "invalid", "", reason)

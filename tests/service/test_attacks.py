@@ -209,6 +209,7 @@ REFUSED = [
     *((431, name, sent) for name, sent in TOO_LARGE.items()),
     (414, "a target of 70 kB", get(f"/{MARK * 6400}")),
     (414, "a query of 70 kB", get(f"/health?{MARK * 6400}")),
+    (200, "a length with 4,400 zeros", post(BODY, f"Content-Length: {'0' * 4400}{len(BODY)}")),
     (413, "a length of 2^63", post(BODY, f"Content-Length: {2**63}")),
     (413, "a length of 100 GB that waits to be asked for", post(b"", f"{LENGTH}999999999", "Expect: 100-continue")),
     (None, "headers that do not end", b"GET /health HTTP/1.1\r\nHost: x\r\n"),

@@ -96,19 +96,6 @@ def test_a_small_body_of_unknown_length_is_answered(service):
         assert answer_of(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_of_the_largest_bodies_ten_are_read_at_a_time_and_one_more_is_503(model_dir, tmp_path):
-    with running(model_dir, tmp_path / "log", BODY_SECONDS="3") as service, ExitStack() as stack:
-        for _ in range(10):
-            stack.enter_context(service.connect()).sendall(head(5_000_000) + b" " * 50_000)
-        time.sleep(0.5)
-        refused = service.post(BODY.ljust(5_000_000))
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"] == "1"
-        assert service.predict(*[PATIENT] * 200).status_code == 200
-        time.sleep(3)  # until those ten have timed out
-        assert service.post(BODY.ljust(5_000_000)).status_code == 200
-
-
 def test_a_body_that_comes_byte_by_byte_is_answered(service):
     with service.connect() as connection:
         connection.sendall(head(len(BODY)))

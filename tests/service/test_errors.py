@@ -169,3 +169,11 @@ def test_where_no_usable_request_id_is_given_one_is_made(service, given):
     made = service.client.get("/health", headers=headers).headers["x-request-id"]
     assert len(made) == 32
     assert made != service.client.get("/health", headers=headers).headers["x-request-id"]
+
+
+@pytest.mark.parametrize("forged", ["$.John_Doe", "$.patients[0].John_Doe", "$.John_Doe" + "A" * 1_000_000])
+def test_a_name_that_looks_like_a_path_is_not_repeated(service, forged):
+    response = service.post(json.dumps({f"x` - at `{forged}": 1}).encode())
+    assert response.status_code == 422
+    assert "John_Doe" not in response.text
+    assert response.json()["errors"][0]["path"] == "the body"

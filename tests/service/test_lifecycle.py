@@ -114,6 +114,8 @@ def test_without_metrics_the_model_is_served_and_says_that_none_are_known(artifa
         ("MAX_BODY_BYTES", "10MB", "set MAX_BODY_BYTES to the largest body in bytes"),
         ("LOG_LEVEL", "loud - at `$.x`", "set LOG_LEVEL to debug, info, warning"),
         ("GIT_REVISION", "\udcff", "set GIT_REVISION to"),
+        ("CORS_ORIGINS", "https://app.example.org/", "set CORS_ORIGINS to origins such as https://"),
+        ("CORS_ORIGINS", "example.org", "set CORS_ORIGINS to"),
         ("HOST", "..", "cannot listen on HOST '..'"),
         ("HOST", "no.such.host.invalid", "cannot listen on HOST 'no.such.host.invalid'"),
     ],

@@ -11,8 +11,6 @@ from tests.waiting import eventually
 
 BODY = json.dumps({"patients": [PATIENT]}).encode()
 MOST = 4
-LARGE = BODY.ljust(1_000_001)
-MOST_LARGE = 10
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +59,18 @@ def test_refusals_are_in_the_metrics_of_their_route(model_dir, tmp_path):
 
 
 def test_of_large_bodies_only_some_are_in_memory_at_a_time(model_dir, tmp_path):
-    with (
-        running(model_dir, tmp_path / "log") as service,
-        waiting_requests(service, MOST_LARGE, LARGE),
-    ):
-        assert is_refused(service.post(LARGE, JSON))
-        assert service.predict(PATIENT).status_code == 200
+    """Ten times MAX_BODY_BYTES, whatever their number."""
+    large = BODY.ljust(50_000)
+    with running(model_dir, tmp_path / "log", MAX_BODY_BYTES=str(len(large))) as service:
+        with waiting_requests(service, 10, large):
+            assert is_refused(service.post(large, JSON))
+            assert service.predict(PATIENT).status_code == 200
+        eventually(lambda: service.post(large, JSON).status_code == 200, "room for another body")
+
+
+def test_connections_that_send_nothing_keep_no_large_body_out(model_dir, tmp_path):
+    with running(model_dir, tmp_path / "log") as service, ExitStack() as stack:
+        for _ in range(20):
+            connection = stack.enter_context(service.connect())
+            connection.sendall(head(None, "Transfer-Encoding: chunked") + b"1\r\n{\r\n")
+        assert service.post(BODY.ljust(2_000_000), JSON).status_code == 200
