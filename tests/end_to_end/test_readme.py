@@ -75,7 +75,12 @@ RUN_ELSEWHERE = {
     "make load-test": "test_load, for 5 s",
     "make retrain SOURCE=new.csv": "test_retraining runs its command",
 }
+RESULTS = results_table(json.loads((ROOT / "metrics/evaluate.json").read_text()))
 REAL_FILE = "obesity_estimation_modified.csv"
+
+
+def rows_of(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
 
 
 def commands(page: str) -> list[str]:
@@ -89,8 +94,19 @@ ALL = sorted({command for page in PAGES.values() for command in commands(page)})
 
 
 def test_the_table_of_the_default_source_is_that_of_the_committed_metrics():
-    metrics = json.loads((ROOT / "metrics/evaluate.json").read_text())
-    assert results_table(metrics) in README
+    assert RESULTS in PAGES["results.md"]
+
+
+def test_the_figures_of_the_readme_are_those_of_the_committed_metrics():
+    by_row = {label: cells for label, *cells in rows_of(RESULTS)}
+    default = {label: cells[-1] for label, *cells in rows_of(README) if label.startswith("accuracy")}
+    accuracy, interval = by_row["accuracy"], by_row["accuracy, 95 % interval"]
+    assert default == {
+        "accuracy, cross-validation": accuracy[2],
+        "accuracy, cross-validation, people": by_row["accuracy, people"][2],
+        "accuracy, test rows (95 % interval)": f"{accuracy[0]} ({interval[0]})",
+        "accuracy, test rows, the BMI rule": by_row["accuracy, baseline bmi_rule"][0],
+    }
 
 
 @pytest.mark.parametrize("command", [c for c in ALL if c not in RUN_ELSEWHERE and REAL_FILE not in c])
@@ -118,9 +134,12 @@ def test_the_example_of_drift_is_what_the_command_prints_on_the_committed_model(
     """Recomputed from what is committed: the scenario's scores, its recommendation."""
     found = json.loads((ROOT / "metrics/drift.json").read_text())
     scenario = found["scenarios"]["unit_error"]["1.0"]
-    assert f"accuracy {scenario['accuracy']['after']:.3f}, expected {scenario['accuracy']['before']:.3f}" in README
-    assert scenario["recommendation"] in README
-    assert f"612 rows, 612 of them labelled; model {found['model_version']}" in README
+    assert (
+        f"accuracy {scenario['accuracy']['after']:.3f}, expected {scenario['accuracy']['before']:.3f}"
+        in PAGES["drift.md"]
+    )
+    assert scenario["recommendation"] in PAGES["drift.md"]
+    assert f"612 rows, 612 of them labelled; model {found['model_version']}" in PAGES["drift.md"]
 
 
 def test_the_service_is_started_and_asked_as_the_readme_says(clone):
@@ -144,8 +163,8 @@ def test_the_service_is_started_and_asked_as_the_readme_says(clone):
         process.wait()
 
 
-def test_the_settings_of_the_readme_are_those_of_the_service():
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", README, re.MULTILINE))
+def test_the_settings_of_the_documentation_are_those_of_the_service():
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? ?\|", PAGES["service.md"], re.MULTILINE))
     assert table == {
         name.upper(): f"{value:g}" if isinstance(value, float) else str("" if value is None else value)
         for name, value in msgspec.structs.asdict(Settings()).items()
