@@ -229,22 +229,6 @@ def test_a_hostile_request_is_refused_or_harmless_and_the_next_good_one_is_answe
     assert_all_is_well(service)
 
 
-@needs_nginx
-@pytest.mark.parametrize("sent", [row[2] for row in REFUSED], ids=[row[1] for row in REFUSED])
-def test_behind_the_ingress_too(service, behind_nginx, sent):
-    """Also with a token of its own, which is what a hostile client with an account has."""
-    token = f"\r\nAuthorization: Bearer {behind_nginx.tokens[0]}\r\nConnection: close\r\n".encode()
-    with behind_nginx.connect() as connection:
-        with suppress(ssl.SSLEOFError):  # nginx may close before it has all
-            connection.sendall(re.sub(rb"\r?\n", token, sent, count=1))
-        received = until_closed(connection)
-    assert not re.match(rb"HTTP/1.1 50[0234] ", received)  # of nginx are 501 and 505
-    assert MARK.encode() not in received
-    with behind_nginx.client() as client:
-        assert client.post("/predict", content=BODY, headers=JSON).status_code == 200
-    assert_all_is_well(service)
-
-
 BOMB = gzip.compress(b" " * 20_000_000)
 
 # Odd, but nothing in it can harm: each is answered, and the next request on the connection too.
@@ -287,42 +271,62 @@ def test_is_answered_and_so_is_the_next_request_on_the_connection(service, statu
     assert_all_is_well(service)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/assets/../app.py",
-        "/assets/..",
-        "/assets/.",
-        "/assets/",
-        "/assets",
-        "/assets/%2e%2e%2fapp.py",
-        "/assets/%2e%2e/%2e%2e/etc/passwd",
-        "/assets/%252e%252e%252fetc%252fpasswd",
-        "/assets/%c0%ae%c0%ae%c0%afetc%c0%afpasswd",
-        "/assets/..\\..\\app.py",
-        "/assets/..%5c..%5capp.py",
-        "/assets//etc/passwd",
-        "/assets/%2fetc%2fpasswd",
-        "/assets/swagger-ui.css%00.js",
-        "/assets/swagger-ui.css%20",
-        "/assets/swagger-ui.css;x",
-        "/assets/SWAGGER-UI.CSS",
-        f"/assets/{'a' * 9000}",
-        "/%2e%2e/models/classifier.onnx",
-        "/models/classifier.onnx",
-        "/.git/config",
-        "//sekret-4711/health",
-        "/health/../predict",
-        "/%",
-        "/%zz",
-    ],
-)
+PATHS = [
+    "/assets/../app.py",
+    "/assets/..",
+    "/assets/.",
+    "/assets/",
+    "/assets",
+    "/assets/%2e%2e%2fapp.py",
+    "/assets/%2e%2e/%2e%2e/etc/passwd",
+    "/assets/%252e%252e%252fetc%252fpasswd",
+    "/assets/%c0%ae%c0%ae%c0%afetc%c0%afpasswd",
+    "/assets/..\\..\\app.py",
+    "/assets/..%5c..%5capp.py",
+    "/assets//etc/passwd",
+    "/assets/%2fetc%2fpasswd",
+    "/assets/swagger-ui.css%00.js",
+    "/assets/swagger-ui.css%20",
+    "/assets/swagger-ui.css;x",
+    "/assets/SWAGGER-UI.CSS",
+    f"/assets/{'a' * 9000}",
+    "/%2e%2e/models/classifier.onnx",
+    "/models/classifier.onnx",
+    "/.git/config",
+    "//sekret-4711/health",
+    "/health/../predict",
+    "/%",
+    "/%zz",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_no_path_leads_to_a_file_that_is_not_an_asset(service, path):
     with service.connect() as connection:
         connection.sendall(get(path))
         ((status, _, content),) = answers(connection, 1)
     assert status == 404
     assert MARK.encode() not in content
+    assert_all_is_well(service)
+
+
+@needs_nginx
+@pytest.mark.parametrize(
+    "sent",
+    [*(row[2] for row in (*REFUSED, *ANSWERED)), *map(get, PATHS)],
+    ids=[*(row[1] for row in (*REFUSED, *ANSWERED)), *(path[:40] for path in PATHS)],
+)
+def test_behind_the_ingress_too(service, behind_nginx, sent):
+    """Each of the above is answered or cut off, also with a token, as a hostile client with an account has one."""
+    token = f"\r\nAuthorization: Bearer {behind_nginx.tokens[0]}\r\nConnection: close\r\n".encode()
+    with behind_nginx.connect() as connection:
+        with suppress(ssl.SSLEOFError):  # nginx may close before it has all
+            connection.sendall(re.sub(rb"\r?\n", token, sent, count=1))
+        received = until_closed(connection)
+    assert not re.match(rb"HTTP/1.1 50[0234] ", received)  # of nginx are 501 and 505
+    assert MARK.encode() not in received
+    with behind_nginx.client() as client:
+        assert client.post("/predict", content=BODY, headers=JSON).status_code == 200
     assert_all_is_well(service)
 
 
