@@ -72,29 +72,12 @@ def test_it_refuses_a_manifest_of_another_profile(artifact):
     refuses(artifact, "does not have the manifest's features and levels")
 
 
-@pytest.mark.parametrize("content", [b"[]", b"", b'{"model_version": "\xff"}', b"[" * 100_000])
-def test_it_refuses_metrics_that_are_none(artifact, content):
-    (artifact / "evaluate.json").write_bytes(content)
-    refuses(artifact, "evaluate.json does not name the model that it measured")
-
-
 def test_in_a_checkout_it_refuses_what_is_not_the_locked_model(clone):
     """The manifest fits its model; only dvc.lock knows that they are not what was measured here."""
     manifest = clone.path / "models/manifest.json"
     manifest.chmod(0o644)
     manifest.write_text(manifest.read_text().replace('"simulated": true', '"simulated": false'))
     refuses(clone.path / "models", "manifest.json is not the file that dvc.lock names")
-
-
-def test_in_a_checkout_it_refuses_metrics_that_are_not_the_locked_ones(clone):
-    metrics = clone.path / "metrics/evaluate.json"
-    metrics.write_text(metrics.read_text().replace('"accuracy": 0.', '"accuracy": 0.9', 1))
-    refuses(clone.path / "models", "evaluate.json is not the file that dvc.lock names")
-
-
-def test_a_lock_that_is_none_is_an_error_that_says_so(clone):
-    (clone.path / "dvc.lock").write_text("stages: [1, 2]")
-    refuses(clone.path / "models", "dvc.lock is not a lock of DVC")
 
 
 def test_without_metrics_the_model_is_served_and_says_that_none_are_known(artifact, tmp_path):
