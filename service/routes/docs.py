@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import OpenAPIRenderPlugin, RedocRenderPlugin, SwaggerRenderPlugin
@@ -30,6 +29,7 @@ _NO_FAVICON: dict[str, Any] = {"favicon": "<link rel='icon' href='data:,'>"}
 def docs_routes(handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int) -> list[Any]:
     """The routes of the OpenAPI document of `handlers`, and of its pages."""
     document = functools.cache(lambda: openapi_document(handlers, dependencies, max_patients))
+    read = functools.cache(Path.read_bytes)
     files = {path.name: path for package, inner in _PACKAGES.items() for path in _files(package, inner)}
     swagger = SwaggerRenderPlugin(
         js_url="assets/swagger-ui-bundle.js",
@@ -50,15 +50,15 @@ def docs_routes(handlers: Sequence[Any], dependencies: dict[str, Any], max_patie
         return rendered
 
     @get("/schema/openapi.json", include_in_schema=False, sync_to_thread=False)
-    def openapi_json() -> Response[bytes]:
+    def openapi_json() -> dict[str, Any]:
         # Relative to the document.
-        return Response(msgspec.json.encode(document() | {"servers": [{"url": ".."}]}), media_type=MediaType.JSON)
+        return document() | {"servers": [{"url": ".."}]}
 
     @get("/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
     def asset(name: str) -> Response[bytes]:
         if name not in files:
             raise NotFoundException
-        return Response(files[name].read_bytes(), media_type=_MEDIA_TYPES[files[name].suffix])
+        return Response(read(files[name]), media_type=_MEDIA_TYPES[files[name].suffix])
 
     return [openapi_json, page("/docs", swagger), page("/redoc", redoc), asset]
 

@@ -131,8 +131,8 @@ UNANSWERED = Patient(*[None] * len(QUESTIONS))
 
 
 def predict_route(predictor: Predictor) -> ASGIRouteHandler:
-    """The route, an ASGI application: it answers 10 % more requests a second than a handler that returns one, and 38 %
-    more than one with a Request and a Response (docs/decisions.md). So its method and contract are not Litestar's work.
+    """The route, an ASGI application: it answers 10 % more requests a second than a handler that returns one, and more
+    than one with a Request and a Response (docs/decisions.md). So its method and contract are not Litestar's work.
     """
 
     # The scope itself, not a copy: the middleware finds ROWS in it.

@@ -32,10 +32,6 @@ def client(nginx):
         yield client
 
 
-def connect(nginx: Ingress) -> ssl.SSLSocket:
-    return nginx.trust.wrap_socket(socket.create_connection(("127.0.0.1", nginx.port), 20), server_hostname="localhost")
-
-
 def head(nginx: Ingress, target: str, framing: str, token: int = 0) -> bytes:
     lines = [f"POST {target} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {nginx.tokens[token]}"]
     lines += ["Content-Type: application/json", framing]
@@ -84,7 +80,7 @@ def test_a_wrong_token_is_401(nginx, client, wrong):
      "/predict/..%2fmetrics", "/predict/%2e%2e/drift", "/metrics?/predict", "https://localhost/metrics"],
 )  # fmt: skip
 def test_what_is_for_inside_is_404_to_a_client_however_it_is_spelled(nginx, target):
-    with connect(nginx) as connection:
+    with nginx.connect() as connection:
         connection.sendall(head(nginx, target, "Content-Length: 0"))
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 404 ")
@@ -126,7 +122,7 @@ def test_no_body_and_no_answer_is_written_to_a_file(nginx, client):
 
 
 def test_but_for_one_in_many_chunks_which_is_in_memory(nginx):
-    with connect(nginx) as connection:
+    with nginx.connect() as connection:
         connection.sendall(
             head(nginx, "/predict", "Transfer-Encoding: chunked") + b"1\r\n \r\n" * 2_000_000 + b"0\r\n\r\n"
         )
@@ -140,7 +136,7 @@ def test_but_for_one_in_many_chunks_which_is_in_memory(nginx):
 def test_a_token_is_not_handed_on(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as replica:
         port = replica.getsockname()[1]
-        with ingress(tmp_path / "nginx", [port, port]) as nginx, connect(nginx) as connection:
+        with ingress(tmp_path / "nginx", [port, port]) as nginx, nginx.connect() as connection:
             connection.sendall(head(nginx, "/predict", "Content-Length: 0"))
             handed_on, _ = replica.accept()
             with handed_on:
@@ -185,7 +181,7 @@ def test_a_client_with_32_requests_at_a_time_gets_429_for_the_next_and_others_ar
     unfinished = head(nginx, "/predict", f"Content-Length: {len(BODY)}", token=1) + BODY[:-1]
     with ExitStack() as stack:
         for _ in range(32):
-            stack.enter_context(connect(nginx)).sendall(unfinished)
+            stack.enter_context(nginx.connect()).sendall(unfinished)
         with nginx.client(nginx.tokens[1]) as busy:
             while (refused := busy.get("/health")).status_code == 200:  # until all of them have arrived
                 pass
