@@ -13,7 +13,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint audit advisories-are-there requirements lock
+.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint docs docs-links audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,7 +120,7 @@ docker-stop: ## stop and remove the container
 docker-logs: ## follow the container's log
 	$(DOCKER) logs --follow $(IMAGE)
 
-# The tools that check and load-test the service from outside.
+# The tools that check and load-test the service from outside, and build the site.
 $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
 	$(VENV)/bin/python -m venv --clear --without-pip $(DEPLOY_VENV)
 	VIRTUAL_ENV=$(DEPLOY_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/requirements.lock
@@ -147,6 +147,17 @@ lint: setup ## check style, types, and the workflows' permissions
 	ruff format --check .
 	mypy
 	zizmor --quiet --offline .github
+
+SITE := site
+
+# The site is made anew each time: Sphinx says nothing about a page that has not changed. README is its first page.
+docs: $(DEPLOY_VENV)/ready ## build the site with the API reference, site/html/index.html; fail on a warning, such as a broken link
+	rm -rf $(SITE)/html $(SITE)/doctrees
+	$(DEPLOY_VENV)/bin/sphinx-build -M html . $(SITE) -c docs --quiet --fail-on-warning
+	cp $(SITE)/html/README.html $(SITE)/html/index.html
+
+docs-links: $(DEPLOY_VENV)/ready ## check the links of the site to other sites (needs the network)
+	$(DEPLOY_VENV)/bin/sphinx-build -M linkcheck . $(SITE) -c docs --quiet
 
 # Known vulnerabilities of the locked packages, from the OSV database: PyPI's own advisories and GitHub's.
 OSV_URL ?= https://api.osv.dev/v1/query
