@@ -13,6 +13,7 @@ from typing import Any
 from litestar import MediaType, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import OpenAPIRenderPlugin, RedocRenderPlugin, SwaggerRenderPlugin
+from litestar.params import FromPath
 
 from service.openapi import openapi_document
 from service.problems import Problem
@@ -55,7 +56,7 @@ def docs_routes(handlers: Sequence[Any], dependencies: dict[str, Any], max_patie
         return document() | {"servers": [{"url": ".."}]}
 
     @get("/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
-    def asset(name: str) -> Response[bytes]:
+    def asset(name: FromPath[str]) -> Response[bytes]:
         if name not in files:
             raise NotFoundException
         return Response(read(files[name]), media_type=_MEDIA_TYPES[files[name].suffix])

@@ -1,6 +1,7 @@
 """GET /drift: whether what was predicted lately looks like the training rows."""
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from service.model import Model
@@ -16,7 +17,7 @@ from service.schemas import DriftStatus
     sync_to_thread=False,
     responses={404: ResponseSpec(ProblemDocument, False, "Drift is not watched here", MEDIA_TYPE)},
 )
-def drift(model: Model) -> DriftStatus:
+def drift(model: NamedDependency[Model]) -> DriftStatus:
     """Whether what was predicted lately looks like what the model was trained on, and how often such a verdict is
     wrong. Counts only: no row is kept, and counts under 5 are not shown.
     """

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
 
 from service.model import Model
@@ -21,7 +22,7 @@ MODEL = Gauge("obesity_model_info", "The model that answers", ["version"], multi
     sync_to_thread=False,
     media_type=MediaType.TEXT,
 )
-def metrics(model: Model) -> Response[str]:
+def metrics(model: NamedDependency[Model]) -> Response[str]:
     """Metrics in the text format of Prometheus, of all workers together."""
     if model.monitor is not None:
         model.monitor.status()  # the gauges of this worker show its window as it is now
