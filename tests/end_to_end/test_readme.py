@@ -19,9 +19,9 @@ from obesity_levels.evaluation.model_card import results_table
 README = (ROOT / "README.md").read_text()
 PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
-# Run by .ci/run or by a newcomer's first steps, which make an environment of their own; or not runnable here, and why.
+# Run by .ci/run or .ci/tutorial, which make an environment of their own; or not runnable here, and why.
 RUN_ELSEWHERE = {
-    "make repro": "a newcomer's first step; its parts are setup, `dvc repro` and `make results`",
+    "make repro": ".ci/tutorial",
     "make test": ".ci/run",
     "make test COVERAGE=1": ".ci/run",
     "make verify": ".ci/run",
@@ -32,8 +32,8 @@ RUN_ELSEWHERE = {
     "make serve": "test_the_service_is_started_and_asked_as_the_readme_says",
     "curl -X POST http://localhost:8000/predict"
     " -H 'Content-Type: application/json' -d @sample_request.json": "the same",
-    "source .venv/bin/activate": "a shell's own",
-    "git clone <this repository> && cd obesity-levels": "every test here clones",
+    "source .venv/bin/activate": ".ci/tutorial",
+    "git clone <this repository> && cd obesity-levels": ".ci/tutorial",
     "dvc import-url https://archive.ics.uci.edu/static/public/544/data.csv data/uci.csv": (
         "test_dvc_commands does it from a server of its own"
     ),
@@ -91,7 +91,8 @@ def commands(page: str) -> list[str]:
     return [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
 
 
-ALL = sorted({command for page in PAGES.values() for command in commands(page)})
+# .ci/tutorial runs the tutorial's, because each needs those before it.
+ALL = sorted({command for name, page in PAGES.items() if name != "tutorial.md" for command in commands(page)})
 
 
 def test_the_table_of_the_default_source_is_that_of_the_committed_metrics():
