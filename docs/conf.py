@@ -12,7 +12,7 @@ exclude_patterns = [".*", "**/.venv", "site"]
 myst_heading_anchors = 3
 # a page that is not here is a warning, so an error
 NAVIGATION = {
-    "Get started": ["docs/getting-started"],
+    "Get started": ["docs/tutorial"],
     "Make and compare models": ["docs/dvc", "docs/experiments", "docs/registry"],
     "Look for drift": ["docs/drift"],
     "Serve a model": ["docs/service", "docs/operations", "docs/performance", "SECURITY"],

@@ -32,18 +32,14 @@ RUN_ELSEWHERE = {
     "make serve": "test_the_service_is_started_and_asked_as_the_readme_says",
     "curl -X POST http://localhost:8000/predict"
     " -H 'Content-Type: application/json' -d @sample_request.json": "the same",
-    "source .venv/bin/activate": ".ci/tutorial",
     "git clone <this repository> && cd obesity-levels": ".ci/tutorial",
     "dvc import-url https://archive.ics.uci.edu/static/public/544/data.csv data/uci.csv": (
         "test_dvc_commands does it from a server of its own"
     ),
     "dvc exp run -S ingest.source=data/uci.csv": "the same",
-    "dvc exp run -S ingest.source=/absolute/path/to/rows.csv": "test_retraining does it",
     "dvc metrics diff": "test_dvc_commands, after an experiment",
     "dvc plots diff": "the same",
-    "dvc exp run -S train.model=hist_gradient_boosting": "test_dvc_commands trains it",
     "dvc exp run -S train.model=logistic_regression": "test_dvc_commands",
-    "dvc plots diff --open": "opens a browser; without it in test_dvc_commands",
     "dvc remote add --local --default storage /path/to/storage": "test_remotes, with a folder that is there",
     "dvc push": "the same",
     "dvc pull": "the same",
@@ -112,10 +108,8 @@ def test_the_figures_of_the_readme_are_those_of_the_committed_metrics():
 
 
 @pytest.mark.parametrize("command", [c for c in ALL if c not in RUN_ELSEWHERE and REAL_FILE not in c])
-def test_a_command_of_the_documentation_runs(clone, tmp_path, command):
-    source = tmp_path / "rows.csv"
-    source.write_bytes((clone.path / "data/raw.csv").read_bytes())
-    run = clone.run("bash", "-c", command.replace("/absolute/path/to/rows.csv", str(source)), check=False)
+def test_a_command_of_the_documentation_runs(clone, command):
+    run = clone.run("bash", "-c", command, check=False)
     # drift that is looked for and found is no failure
     assert run.returncode == (3 if "--drift-type" in command else 0), run.stdout + run.stderr
 
