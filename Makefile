@@ -69,7 +69,7 @@ mlflow-ui: export MLFLOW_DISABLE_TELEMETRY ?= true
 mlflow-ui: setup ## show the runs on http://localhost:5000
 	@case "$$MLFLOW_TRACKING_URI" in \
 		http*) echo "the registry is a server: open it where MLFLOW_TRACKING_URI says" ;; \
-		*) mlflow ui --port $(or $(PORT),5000) --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; \
+		*) mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; \
 	esac
 
 retrain: setup ## if SOURCE=new.csv has drifted, run an experiment on it and show its gate
@@ -138,9 +138,14 @@ load-test: $(if $(HOST),setup,model-is-there $(SERVICE_VENV)/ready) $(DEPLOY_VEN
 # The tests spend a fifth of their time waiting, for a service to stop or for DVC's queue: so three processes for two cores.
 PROCESSES ?= $(shell echo $$(($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) * 3 / 2)))
 
+# Quiet, so that the count of the tests closes the output.
+covers = { coverage report --include='$(1)/*' --fail-under=$(2) > /dev/null \
+	|| { echo "error: the tests run less than $(2) % of the lines of $(1)/: see Missing above" >&2; exit 1; }; }
+
 # Files run in order: the longest, end_to_end, come first, so that no core waits for another at the end.
 test: setup ## run the whole test suite (COVERAGE=1: fail below the required coverage; TESTS=tests/service: only a part)
 	pytest -q --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term) $(TESTS)
+	$(if $(COVERAGE),@$(call covers,src,95) && $(call covers,service,90))
 
 lint: setup ## check style, types, and the workflows' permissions
 	ruff check .

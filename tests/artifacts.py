@@ -1,15 +1,14 @@
 """Small artifacts that are real: ONNX graphs that do what a test needs, with a manifest."""
 
-import hashlib
-import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from obesity_levels.model.features import MISSING
 from obesity_levels.paths import CLASSIFIER, MANIFEST
 from obesity_levels.schema import LEVELS, PROFILES
+from tests.obesity_levels.manifests import manifest_of
 
 COLUMNS = len(PROFILES["full"])
 
@@ -27,11 +26,10 @@ def onnx_model(nodes: list[NodeProto], **constants: np.ndarray) -> bytes:
     return model.SerializeToString()
 
 
-def constant_onnx(level: int | None = None) -> bytes:
-    """Whatever the input: sure of a level, or all of them equally probable."""
+def constant_onnx(level: int = 0, score: float = 0) -> bytes:
+    """Whatever the input: a score for a level, and 0 for the others; without one, all are equally probable."""
     bias = np.zeros(len(LEVELS), np.float32)
-    if level is not None:
-        bias[level] = 50
+    bias[level] = score
     return onnx_model(
         [
             helper.make_node("MatMul", ["features", "weights"], ["nothing"]),
@@ -47,11 +45,5 @@ def write_artifact(folder: Path, onnx: bytes) -> Path:
     """`folder` with the classifier and a manifest of it."""
     folder.mkdir(exist_ok=True)
     (folder / CLASSIFIER).write_bytes(onnx)
-    manifest = {
-        **{"format": 1, "model": "random_forest", "sha256": hashlib.sha256(onnx).hexdigest(), "profile": "full"},
-        **{"features": list(PROFILES["full"]), "missing": MISSING, "levels": list(LEVELS), "rows": {"train": 1}},
-        **{"data": {"simulated": True, "source": "population.yaml", "md5": ""}, "params": {}, "libraries": {}},
-        "search": {"folds": 5, "chosen": {}, "candidates": []},
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest_of(onnx)))
     return folder

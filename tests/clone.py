@@ -1,39 +1,44 @@
 """A clone of the project somewhere else, and its commands, run as a user does: real git, real DVC, real stages."""
 
-from __future__ import annotations
-
 import os
-import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
 
 # Everything that decides how long a run takes, made small; what is tested with it does not depend on the model.
 SMALL = {
-    r"  rows: \d+": "  rows: 400",
-    r"  folds: 5": "  folds: 2",
-    r"n_estimators: \[.*\]": "n_estimators: [5]",
-    r"max_features: \[.*\]": "max_features: [5]",
-    r"min_samples_leaf: \[.*\]": "min_samples_leaf: [1]",
-    r"max_iter: \[.*\]": "max_iter: [5]",
-    r"max_leaf_nodes: \[.*\]": "max_leaf_nodes: [15]",
-    r"l2_regularization: \[.*\]": "l2_regularization: [0.0]",
-    r"  C: \[.*\]": "  C: [1.0]",
-    r"weights: \[.*\]": "weights: [[1, 1]]",
-    r"copies: 10 ": "copies: 1 ",
-    r"resamples: \d+": "resamples: 100",
-    r"repeats: \d+": "repeats: 1",
-    r"shares: \[.*\]": "shares: [0.5, 1.0]",
-    r"permutations: \d+": "permutations: 99",
-    r" sizes: \[.*\]": " sizes: [50]",
-    r"threshold_draws: \d+": "threshold_draws: 1000",
-    r" draws: \d+": " draws: 100",
-    r"power_draws: \d+": "power_draws: 10",
-    r"window_sizes: \[.*\]": "window_sizes: [50, 200, 1000]",
-    r"intensities: \[.*\]": "intensities: [0.3]",
+    "ingest.rows": 400,
+    "train.augmentation.copies": 1,
+    "train.search.folds": 2,
+    "train.search.random_forest.n_estimators": [5],
+    "train.search.random_forest.max_features": [5],
+    "train.search.hist_gradient_boosting.max_iter": [5],
+    "train.search.hist_gradient_boosting.max_leaf_nodes": [15],
+    "train.search.hist_gradient_boosting.l2_regularization": [0.0],
+    "train.search.logistic_regression.C": [1.0],
+    "train.search.voting.weights": [[1, 1]],
+    "evaluate.bootstrap.resamples": 100,
+    "evaluate.cross_validation.folds": 2,
+    "evaluate.cross_validation.repeats": 1,
+    "evaluate.importance.repeats": 1,
+    "evaluate.learning_curve.shares": [0.5, 1.0],
+    "drift.detect.permutations": 99,
+    "drift.calibrate.sizes": [50],
+    "drift.calibrate.draws": 100,
+    "drift.calibrate.power_draws": 10,
+    "drift.calibrate.window_sizes": [50, 200, 1000],
+    "drift.calibrate.threshold_draws": 1000,
+    "drift.scenarios.intensities": [0.3],
 }
+yaml = YAML()  # keeps the comments
 
 
 @dataclass
@@ -60,14 +65,25 @@ class Clone:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    def edit(self, name: str, changes: dict[str, str]) -> None:
-        """Replace regular expressions in a file; each must be found."""
-        path = self.path / name
-        text = path.read_text()
-        for old, new in changes.items():
-            text, count = re.subn(old, new, text)
-            assert count, f"{name} has no {old!r}"
-        path.write_text(text)
+    def set_params(self, values: dict[str, Any]) -> None:
+        """Change keys of params.yaml, such as `train.seed`."""
+        path = self.path / "params.yaml"
+        params = yaml.load(path)
+        for key, value in values.items():
+            *sections, name = key.split(".")
+            section = reduce(getitem, sections, params)
+            assert name in section, key
+            section[name] = value
+        yaml.dump(params, path)
+
+    def commit(self, message: str) -> None:
+        self.run("git", "commit", "--quiet", "--all", "--message", message)
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make this process, and what it starts, work in the clone."""
+        monkeypatch.chdir(self.path)
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
 
     def made(self) -> dict[str, bytes]:
         """All that the pipeline has made, and its lock."""
@@ -79,21 +95,18 @@ class Clone:
         return self.run("git", "status", "--porcelain").stdout.splitlines()
 
 
-def clone_project(source: Path, folder: Path) -> Clone:
-    """Clone the last commit of `source` into `folder`; its stages run its own code, with this process's packages."""
+def clone_small(source: Path, folder: Path) -> Clone:
+    """Clone the last commit of `source` into `folder`, with params that make it fast; its pipeline run and committed.
+
+    Its stages run its own code, with this process's packages.
+    """
     clone = _clone_in(folder)
     subprocess.run(["git", "clone", "--quiet", "--no-local", str(source), str(clone.path)], check=True)
     # CI's checkout may have no branch; here there is one, and it is called main.
     clone.run("git", "checkout", "--quiet", "-B", "main")
-    return clone
-
-
-def clone_small(source: Path, folder: Path) -> Clone:
-    """A clone with params that make it fast, its pipeline run and committed."""
-    clone = clone_project(source, folder)
-    clone.edit("params.yaml", SMALL)
+    clone.set_params(SMALL)
     clone.run("dvc", "repro", "--quiet")
-    clone.run("git", "commit", "--quiet", "--all", "--message", "Make it small")
+    clone.commit("Make it small")
     return clone
 
 
@@ -105,20 +118,15 @@ def copy_clone(template: Path, folder: Path) -> Clone:
 
 def _clone_in(folder: Path) -> Clone:
     path = folder / "clone"
-    not_ours = ("DVC_", "GIT_", "COV_", "PYTEST", "MLFLOW_")
+    not_ours = ("DVC_", "GIT_", "COV_", "PYTEST", "MLFLOW_", "XDG_")  # without XDG_, its folders are in HOME
     own = {name: value for name, value in os.environ.items() if not name.startswith(not_ours)}
     identity = {"NAME": "A Newcomer", "EMAIL": "newcomer@example.com"}
     environment = own | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}",
         "PYTHONPATH": str(path / "src"),
         "HOME": str(folder),
-        "XDG_CACHE_HOME": str(folder / "cache"),
-        "XDG_CONFIG_HOME": str(folder / "config"),
         "DVC_SITE_CACHE_DIR": str(folder / "dvc-site"),
-        "DVC_GLOBAL_CONFIG_DIR": str(folder / "dvc-global"),
         "DVC_SYSTEM_CONFIG_DIR": str(folder / "dvc-system"),
-        # The tests run on all cores; a stage that starts processes of its own is in their way.
-        "LOKY_MAX_CPU_COUNT": "1",
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in identity.items()},
     }
     return Clone(path, environment)

@@ -1,4 +1,4 @@
-"""What tests share: the project's own population and params, small tables made of them, and strategies for records."""
+"""What tests share: the project's own population and params, clones, and programs that check from outside."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
-from obesity_levels.data.simulation import Population, as_text, draw_people
+from obesity_levels.data.simulation import Population, draw_people
 from obesity_levels.params import Params, load_params, load_yaml
 from tests.clone import Clone, clone_small, copy_clone
 
@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Each of the hundreds of processes that the tests start would compile the project anew: 0.2 to 0.3 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# They run on all cores already: a pool of processes would import everything again, and threads of OpenMP spin.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 # The machines that run this are shared and slow at times; what is tested does not depend on time.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -48,14 +50,6 @@ def population() -> Population:
 def people(population: Population) -> pd.DataFrame:
     """500 valid, complete rows."""
     return draw_people(population, 500, np.random.default_rng(0))
-
-
-@pytest.fixture(scope="session")
-def people_texts(people: pd.DataFrame) -> pd.DataFrame:
-    """The same rows as a CSV file writes them, with line numbers."""
-    texts = as_text(people)
-    texts.index = pd.RangeIndex(2, len(texts) + 2, name="line")
-    return texts
 
 
 @contextmanager

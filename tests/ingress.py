@@ -1,7 +1,6 @@
 """nginx with the project's own configuration, in a folder of its own, in front of services that run."""
 
-from __future__ import annotations
-
+import secrets
 import shutil
 import socket
 import ssl
@@ -15,8 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.serving import free_port
-from tests.waiting import eventually
+from tests.serving import free_port, wait_until_it_answers
 
 CONFIGURATION = (ROOT / "deploy/nginx/obesity-classifier.conf").read_text()
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
@@ -95,35 +93,18 @@ def ingress(
          "-keyout", folder / "key.pem", "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    tokens = [
-        subprocess.run([OPENSSL, "rand", "-hex", "32"], check=True, capture_output=True, text=True).stdout.strip()
-        for _ in range(clients)
-    ]
+    tokens = [secrets.token_hex(32) for _ in range(clients)]
     (folder / "tokens.map").write_text("".join(f'"Bearer {token}" client-{at};\n' for at, token in enumerate(tokens)))
     port = free_port()
     (folder / "obesity-classifier.conf").write_text(rewritten(configuration, folder, port, upstream))
     (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
-    process = subprocess.Popen(
-        [NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"], stderr=subprocess.PIPE
-    )
+    command = [NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         running = Ingress(port, folder, tokens, ssl.create_default_context(cafile=certificate))
-        _wait_until_it_answers(running, process)
+        with running.client("") as client:
+            wait_until_it_answers(client, "/", process, folder / "error.log")
         yield running
     finally:
         process.terminate()
-        process.communicate(timeout=30)
-
-
-def _wait_until_it_answers(running: Ingress, process: subprocess.Popen[bytes]) -> None:
-    def answers() -> bool:
-        if process.poll() is not None:
-            raise AssertionError(f"nginx ended:\n{(running.folder / 'error.log').read_text()}")
-        try:
-            client.get("/")
-        except httpx.TransportError:
-            return False
-        return True
-
-    with running.client("") as client:
-        eventually(answers, "an answer of nginx", seconds=30)
+        process.wait(timeout=60)

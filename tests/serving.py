@@ -1,16 +1,16 @@
 """The service, run as its users run it: a process of its own on a real socket."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,9 @@ JSON = {"Content-Type": "application/json"}
 
 
 @dataclass
-class Service:
-    """A service that runs, with what it wrote to standard output so far."""
+class Application:
+    """The service as its clients see it, whatever is between."""
 
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
     client: httpx.Client
 
     def predict(self, *patients: dict[str, Any]) -> httpx.Response:
@@ -37,6 +34,15 @@ class Service:
 
     def post(self, body: bytes, headers: dict[str, str] = JSON) -> httpx.Response:
         return self.client.post("/predict", content=body, headers=headers)
+
+
+@dataclass
+class Service(Application):
+    """A service that runs in a process, with what it wrote to standard output so far."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
 
     def log_lines(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines(keepends=True)
@@ -46,37 +52,24 @@ class Service:
         """The line of a request, which is written after its answer."""
 
         def found() -> dict[str, Any] | None:
-            lines = (line for line in self.log_lines() if line["message"] == "request")
-            return next((line for line in lines if line["request_id"] == request_id), None)
+            return next((line for line in self.log_lines() if line.get("request_id") == request_id), None)
 
         return eventually(found, f"a line of request {request_id}")
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
 
-def environment(model_dir: Path, **variables: str) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in ("PORT", "HOST", "WORKERS", "LOG_LEVEL")}
-    return (
-        own | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))), "MODEL_DIR": str(model_dir)} | variables
-    )
-
-
-def refused(model_dir: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Start a service that must not start."""
-    return subprocess.run(
-        [sys.executable, "-m", "service"],
-        cwd=model_dir.parent,
-        env=environment(model_dir, **variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def command(model_dir: Path, python: str = sys.executable, **variables: str) -> dict[str, Any]:
+    """What starts a service, for the functions of subprocess."""
+    ours = {name: value for name, value in os.environ.items() if name not in ("PORT", "HOST", "WORKERS", "LOG_LEVEL")}
+    ours |= {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))), "MODEL_DIR": str(model_dir)}
+    return {"args": [python, "-m", "service"], "cwd": model_dir.parent, "env": ours | variables}
 
 
 def free_port() -> int:
@@ -90,30 +83,38 @@ def running(model_dir: Path, log: Path, python: str = sys.executable, **variable
     """A service that is ready, on any free port if PORT does not say which; stopped in the end."""
     port = int(variables.pop("PORT", 0)) or free_port()
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [python, "-m", "service"],
-            cwd=model_dir.parent,
-            env=environment(model_dir, PORT=str(port), **variables),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        start = command(model_dir, python, PORT=str(port), **variables)
+        process = subprocess.Popen(**start, stdout=output, stderr=subprocess.STDOUT)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+        service = Service(client, process, port, log)
         try:
-            wait_until_ready(client, process, log)
-            yield Service(process, port, log, client)
+            wait_until_it_answers(client, "/health/ready", process, log)
+            yield service
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+                service.stop()
 
 
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    def ready() -> bool:
-        if process.poll() is not None:
-            raise AssertionError(f"the service ended with {process.returncode}:\n{log.read_text()}")
+@contextmanager
+def http_server(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address, without `http://`, of a server that answers as `handler` does."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
         try:
-            return client.get("/health/ready").status_code == 200
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def wait_until_it_answers(client: httpx.Client, path: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise AssertionError(f"{process.args} ended with {process.returncode}:\n{log.read_text()}")
+        try:
+            return client.get(path).status_code < 500
         except httpx.TransportError:
             return False
 
-    eventually(ready, lambda: f"ready:\n{log.read_text()}", seconds=60)
+    eventually(answers, lambda: f"an answer of {process.args}:\n{log.read_text()}", seconds=60)

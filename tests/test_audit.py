@@ -3,15 +3,14 @@
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.serving import free_port
+from tests.serving import free_port, http_server
 
 pytestmark = pytest.mark.usefixtures("operations")
 
@@ -37,12 +36,8 @@ def database(*vulnerable: str) -> Iterator[tuple[str, set[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/query", asked
-        server.shutdown()
-        thread.join()
+    with http_server(Answer) as address:
+        yield f"http://{address}/v1/query", asked
 
 
 def audit(url: str) -> subprocess.CompletedProcess[str]:

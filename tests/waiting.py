@@ -1,7 +1,5 @@
 """Waiting for what other processes do: never longer than it takes, and never without end."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(found: Callable[[], T], what: str | Callable[[], str], seconds: float = 20) -> T:
+def eventually(found: Callable[[], T], what: str | Callable[[], str], seconds: float = 60) -> T:
     """What `found` returns, once that is true; where it is not within `seconds`, a failure that says `what` was not."""
     deadline = time.monotonic() + seconds
     while not (result := found()):

@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
 
 import pytest
 import yaml
 
+from tests.command import printed
 from tests.conftest import ROOT
 from tests.deploy.test_monitoring import CONFIG
 
@@ -24,11 +24,7 @@ def mounts(service: dict) -> dict[str, str]:
 
 
 def test_it_is_a_compose_file_by_the_schema_of_the_specification(operations):
-    run = subprocess.run(
-        [operations / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
+    printed(operations / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml")
 
 
 @each_service
@@ -75,7 +71,6 @@ def test_no_password_is_in_the_file(service):
 
 def test_the_service_listens_where_its_port_is_published_as_the_image_s_user():
     service = SERVICES["obesity-classifier"]
-    assert service["image"] == service["container_name"] == "obesity-classifier"
     assert service["build"]["target"] == "service"
     assert service["user"] == "10001:10001"
     assert service["environment"]["HOST"] == "0.0.0.0"
@@ -84,9 +79,7 @@ def test_the_service_listens_where_its_port_is_published_as_the_image_s_user():
 
 def test_prometheus_watches_the_service_by_the_name_that_it_has_here():
     (job,) = CONFIG["scrape_configs"]
-    assert job["job_name"] == "obesity-classifier"
     assert job["static_configs"] == [{"targets": ["obesity-classifier:8000"]}]
-    assert SERVICES["obesity-classifier"]
 
 
 def test_prometheus_is_given_its_configuration_and_the_rules_beside_it():
@@ -119,16 +112,6 @@ def test_every_panel_asks_the_datasource_that_is_provisioned():
         for panel in json.loads(path.read_text())["panels"]:
             asked = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
             assert asked == [{"type": DATASOURCE["type"], "uid": DATASOURCE["uid"]}] * len(asked)
-
-
-def test_no_two_panels_lie_over_each_other():
-    for path in (GRAFANA / "dashboards").glob("*.json"):
-        panels = json.loads(path.read_text())["panels"]
-        places = [panel["gridPos"] for panel in panels]
-        cells = [(x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])]
-        assert len(cells) == len(set(cells))
-        assert max(x for x, _ in cells) < 24
-        assert len({panel["id"] for panel in panels}) == len(panels)
 
 
 def test_the_mlflow_server_is_of_the_version_that_the_pipeline_talks_to_it_with():

@@ -1,7 +1,6 @@
 """DVC's remotes: what was made is pushed and pulled; without credentials it is said so at once."""
 
 import shutil
-import time
 
 
 def test_what_was_pushed_is_pulled_after_everything_was_lost_and_nothing_runs_again(clone, tmp_path):
@@ -43,9 +42,7 @@ def test_a_tagged_version_of_the_artifact_is_taken_by_name_from_a_repository_and
     assert taken.read_bytes() == (clone.path / "models/classifier.onnx").read_bytes()
 
 
-def test_google_drive_without_credentials_is_refused_within_seconds(clone):
-    began = time.monotonic()
+def test_google_drive_without_credentials_is_refused_with_the_setting_that_is_missing(clone):
     refused = clone.run("dvc", "push", "-r", "gdrive", check=False)
-    assert time.monotonic() - began < 30
     assert refused.returncode != 0
     assert "gdrive_service_account_json_file_path" in refused.stderr

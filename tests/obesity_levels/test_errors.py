@@ -12,10 +12,8 @@ def test_an_error_that_a_person_can_act_on_is_printed_without_a_traceback_and_en
 
     with pytest.raises(SystemExit) as stopped:
         run_stage(main)
-    printed = capsys.readouterr().err
-    assert stopped.value.code == 1
-    assert printed.splitlines()[0] == "error: data/foo.csv does not exist: give another"
-    assert RESTORE in printed
+    said = f"error: data/foo.csv does not exist: give another\nTo restore the last commit: {RESTORE}\n"
+    assert (stopped.value.code, capsys.readouterr().err) == (1, said)
 
 
 def test_a_bug_of_ours_is_not_hidden():

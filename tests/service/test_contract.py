@@ -1,6 +1,5 @@
 """The contract: its document is a committed snapshot, what it says is true, and its pages need no internet."""
 
-import html.parser
 import json
 import re
 import shutil
@@ -10,62 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from obesity_levels.schema import CATEGORIES, QUESTIONS, SCALES
 from tests.conftest import ROOT
-
-SNAPSHOT = ROOT / "tests/service/openapi.json"
-
-
-@pytest.fixture(scope="session")
-def document(service):
-    return service.client.get("/schema/openapi.json").json()
+from tests.serving import PATIENT
 
 
-def test_the_contract_is_the_committed_one(document):
+def test_the_contract_is_the_committed_one(app):
     """A change of it is meant to be seen in review. To write it anew, of a service that runs:
     `curl -s localhost:8000/schema/openapi.json | python -m json.tool > tests/service/openapi.json`"""
-    assert document == json.loads(SNAPSHOT.read_text())
+    snapshot = json.loads((ROOT / "tests/service/openapi.json").read_text())
+    assert app.client.get("/schema/openapi.json").json() == snapshot
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_every_field_has_a_description_a_unit_a_scale_and_an_example(document, name):
-    schema = document["components"]["schemas"]["Patient"]["properties"][name]
-    answer, null = schema["anyOf"]
-    assert schema["description"] == QUESTIONS[name].description
-    assert schema["x-unit"] == QUESTIONS[name].unit
-    assert schema["examples"] == [QUESTIONS[name].example]
-    assert null == {"type": "null"}
-    if name in SCALES:
-        assert (answer["minimum"], answer["maximum"]) == SCALES[name]
-    else:
-        referred = document["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
-        assert tuple(referred["enum"]) == CATEGORIES[name]
-
-
-def test_every_route_is_described(document):
-    assert set(document["paths"]) == {
-        *("/", "/predict", "/health", "/health/live", "/health/ready", "/model-info", "/drift", "/metrics"),
-    }
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            assert operation["summary"]
-            assert operation["tags"]
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_schemathesis_finds_no_failure_in_seven_hundred_cases(service, tmp_path, seed):
-    """With three seeds more than 2,000 in all."""
-    report = tmp_path / "report.json"
+def test_schemathesis_finds_no_failure_in_four_hundred_cases(service, tmp_path):
     run = subprocess.run(
-        [str(Path(sys.executable).parent / "st"), "run", f"http://127.0.0.1:{service.port}/schema/openapi.json",
-         f"--seed={seed}", "--max-examples=500", "--checks=all", "--generation-database=none",
-         "--report=json", f"--report-json-path={report}"],
+        [Path(sys.executable).parent / "st", "run", f"http://127.0.0.1:{service.port}/schema/openapi.json",
+         "--seed=1", "--max-examples=200", "--checks=all", "--generation-database=none"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
-    cases = json.loads(report.read_text())["test_cases"]
-    assert cases["generated"] >= 700
-    assert (cases["with_failures"], cases["errored"]) == (0, 0)
+    assert int(re.search(r"(\d+) generated, \1 passed", run.stdout)[1]) >= 400
 
 
 BROWSER = shutil.which("chromium")
@@ -88,25 +50,28 @@ def test_a_page_of_the_contract_is_drawn_by_a_browser(service, tmp_path, page):
     assert "/model-info" in drawn
 
 
-class Links(html.parser.HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def handle_starttag(self, tag, attributes):
-        self.found += [value for name, value in attributes if name in ("src", "href")]
-
-
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-def test_a_page_of_the_contract_loads_nothing_from_elsewhere(service, page):
-    response = service.client.get(page)
+def test_a_page_of_the_contract_loads_nothing_from_elsewhere(app, page):
+    response = app.client.get(page)
     assert response.headers["content-type"].startswith("text/html")
-    links = Links()
-    links.feed(response.text)
-    assert len(links.found) >= 2
-    for link in links.found:
+    links = re.findall(r"(?:src|href)=[\"']([^\"']+)", response.text)
+    assert len(links) >= 2
+    for link in links:
         assert link.startswith(("assets/", "data:"))
         if link.startswith("assets/"):
-            asset = service.client.get(f"/{link}")
+            asset = app.client.get(f"/{link}")
             assert asset.status_code == 200
             assert len(asset.content) > 10_000
+
+
+@pytest.mark.parametrize("path", ["/docs", "/model-info", "/nothing", "/predict"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+def test_a_process_on_a_socket_answers_as_the_application_in_this_process(service, app, method, path):
+    """So what other tests find in this process is true of a service. Its server adds the date, and closes a connection
+    with a body that was not read."""
+    request = {"json": {"patients": [PATIENT]}, "headers": {"X-Request-ID": "the-same"}}
+    ours, theirs = (one.client.request(method, path, **request) for one in (app, service))
+    assert (theirs.status_code, theirs.content) == (ours.status_code, ours.content)
+    added = set(theirs.headers.multi_items()) - set(ours.headers.multi_items())
+    assert {name for name, _ in added} <= {"date", "connection"}
+    assert theirs.headers["server"] == "obesity-levels"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.serving import JSON, PATIENT, running
+from tests.service.conftest import in_process
+from tests.serving import JSON, PATIENT
 
 OURS, OTHERS = "https://app.example.org", "https://elsewhere.example.org"
 ALLOWED = "access-control-allow-origin"
@@ -10,16 +11,14 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 
 
 @pytest.fixture(scope="module")
-def allowing(model_dir, tmp_path_factory):
-    log = tmp_path_factory.mktemp("log") / "log"
-    with running(model_dir, log, CORS_ORIGINS=f"{OURS}, https://second.example.org") as service:
-        yield service
+def allowing(model_dir):
+    with in_process(model_dir, CORS_ORIGINS=f"{OURS}, https://second.example.org") as app:
+        yield app
 
 
-@pytest.mark.parametrize("origin", [OURS, OTHERS])
-def test_by_default_no_origin_is_allowed(service, origin):
-    assert ALLOWED not in service.client.get("/health", headers={"Origin": origin}).headers
-    assert ALLOWED not in service.client.options("/predict", headers={"Origin": origin} | PREFLIGHT).headers
+def test_by_default_no_origin_is_allowed(app):
+    assert ALLOWED not in app.client.get("/health", headers={"Origin": OURS}).headers
+    assert ALLOWED not in app.client.options("/predict", headers={"Origin": OURS} | PREFLIGHT).headers
 
 
 @pytest.mark.parametrize("origin", [OURS, "https://second.example.org"])

@@ -26,10 +26,9 @@ def test_it_runs_in_an_environment_of_its_locked_packages_alone(model_dir, tmp_p
     lock = str(ROOT / "service/requirements.lock")
     subprocess.run([uv, "pip", "sync", "--quiet", "--require-hashes", lock], env=environment, check=True)
     python = str(folder / "bin/python")
-    absent = (
-        "import importlib.util as u; print([n for n in ('pandas','scipy','sklearn','dvc','mlflow') if u.find_spec(n)])"
-    )
-    assert subprocess.run([python, "-c", absent], capture_output=True, text=True, check=True).stdout == "[]\n"
+    installed = {path.name for path in folder.glob("lib/python*/site-packages/*")}
+    assert "litestar" in installed
+    assert not installed & {"pandas", "scipy", "sklearn", "dvc", "mlflow"}
     with running(model_dir, tmp_path / "log", python=python) as service:
         assert service.predict(PATIENT).status_code == 200
         # the scripts of the pages are an installation of their own

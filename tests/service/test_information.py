@@ -7,39 +7,30 @@ import re
 
 import pytest
 from litestar import Request
-from prometheus_client.parser import text_string_to_metric_families
 from service.problems import EXCEPTION_HANDLERS, REQUEST_ID
-from service.settings import Settings, load_settings
 
-from obesity_levels.schema import LEVELS, PROFILES, SCALES
+from obesity_levels.schema import LEVELS, PROFILES
+from tests.service.conftest import in_process, samples
 from tests.serving import JSON, PATIENT, running
 
 
-def samples(service) -> dict[tuple, float]:
-    """Name and labels of each sample -> value."""
-    response = service.client.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain; version=")
-    families = text_string_to_metric_families(response.text)
-    return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
-
-
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/health/live"])
-def test_it_is_healthy_and_names_its_model(service, classifier, path):
-    response = service.client.get(path)
+def test_it_is_healthy_and_names_its_model(app, classifier, path):
+    response = app.client.get(path)
     assert response.status_code == 200
     assert response.json() == {"status": "healthy", "model_loaded": True, "model_version": classifier.manifest.version}
 
 
-def test_the_first_page_says_what_this_is_and_each_of_its_links_leads_somewhere(service):
-    about = service.client.get("/").json()
+def test_the_first_page_says_what_this_is_and_each_of_its_links_leads_somewhere(app):
+    about = app.client.get("/").json()
     assert about["simulated"] is True
-    assert about["model_version"] == service.client.get("/health").json()["model_version"]
+    assert about["model_version"] == app.client.get("/health").json()["model_version"]
     for path in about["links"].values():
-        assert service.client.get(path).status_code in (200, 405), path
+        assert app.client.get(path).status_code in (200, 405), path
 
 
-def test_the_model_is_described_as_it_was_made_and_measured(service, model_dir):
-    info = service.client.get("/model-info").json()
+def test_the_model_is_described_as_it_was_made_and_measured(app, model_dir):
+    info = app.client.get("/model-info").json()
     manifest = json.loads((model_dir / "manifest.json").read_text())
     evaluation = json.loads((model_dir / "evaluate.json").read_text())
     assert info["sha256"] == hashlib.sha256((model_dir / "classifier.onnx").read_bytes()).hexdigest()
@@ -48,55 +39,48 @@ def test_the_model_is_described_as_it_was_made_and_measured(service, model_dir):
     assert info["data"] == manifest["data"] | {"rows": manifest["rows"]}
     assert info["params"] == manifest["params"]
     assert info["test_metrics"] == evaluation["test"]
-    assert [feature["name"] for feature in info["features"]] == list(PROFILES["full"])
-
-
-def test_each_feature_has_a_unit_and_a_scale_or_categories(service):
-    features = {feature["name"]: feature for feature in service.client.get("/model-info").json()["features"]}
-    assert features["Weight"]["unit"] == "kg"
+    features = {feature["name"]: feature for feature in info["features"]}
+    assert list(features) == list(PROFILES["full"])
+    assert (features["Weight"]["unit"], features["Weight"]["scale"]) == ("kg", [20, 300])
     assert features["MTRANS"]["categories"][-1] == "Walking"
-    for name, scale in SCALES.items():
-        assert tuple(features[name]["scale"]) == scale
 
 
-def test_the_build_is_named_where_it_is_known(model_dir, tmp_path):
-    with running(model_dir, tmp_path / "log", GIT_REVISION="abc123") as service:
-        assert service.client.get("/model-info").json()["git_revision"] == "abc123"
+def test_the_build_is_named_where_it_is_known(model_dir):
+    with in_process(model_dir, GIT_REVISION="abc123") as app:
+        assert app.client.get("/model-info").json()["git_revision"] == "abc123"
 
 
-def test_requests_are_counted_by_method_route_and_status(service):
-    before = samples(service)
-    service.predict(PATIENT)
-    service.predict(PATIENT | {"Age": 1})
-    service.client.get("/not/a/route")
-    after = samples(service)
-    for route, status in (("/predict", "200"), ("/predict", "422"), ("unmatched", "404")):
-        method = "POST" if route == "/predict" else "GET"
-        counted = ("http_requests_total", ("method", method), ("route", route), ("status", status))
-        timed = ("http_request_duration_seconds_count", ("route", route), ("status", status))
-        assert after[counted] - before.get(counted, 0) == 1
-        assert after[timed] - before.get(timed, 0) == 1
+def test_the_metrics_are_of_the_content_type_that_prometheus_reads(app):
+    content_type = app.client.get("/metrics").headers["content-type"]
+    assert re.fullmatch(r"text/plain; version=[\d.]+; charset=utf-8", content_type)
 
 
-def test_predicted_rows_are_counted_by_level(service):
-    before = samples(service)
-    levels = service.predict(*[PATIENT | {"Weight": weight} for weight in (40, 64, 64, 80, 150)]).json()["predictions"]
-    after = samples(service)
+def test_requests_are_counted_by_method_route_and_status(app):
+    before = samples(app)
+    app.predict(PATIENT)
+    app.predict(PATIENT | {"Age": 1})
+    app.client.get("/not/a/route")
+    after = samples(app)
+    for method, *labels in (("POST", "/predict", "200"), ("POST", "/predict", "422"), ("GET", "unmatched", "404")):
+        for counted in (("http_requests_total", method, *labels), ("http_request_duration_seconds_count", *labels)):
+            assert after[counted] - before.get(counted, 0) == 1
+
+
+def test_predicted_rows_are_counted_by_level(app):
+    before = samples(app)
+    levels = app.predict(*[PATIENT | {"Weight": weight} for weight in (40, 64, 64, 80, 150)]).json()["predictions"]
+    after = samples(app)
     for level in LEVELS:
-        counted = ("obesity_predictions_total", ("level", level))
+        counted = ("obesity_predictions_total", level)
         assert after[counted] - before[counted] == levels.count(level)
 
 
-def test_the_metrics_name_the_model_and_what_is_in_flight(service, classifier):
-    found = samples(service)
-    assert found["obesity_model_info", ("version", classifier.manifest.version)] == 1
-    assert found["http_requests_in_flight",] >= 1  # the one that asks
-
-
-def test_a_request_is_one_line_of_json_with_what_was_done_and_its_id(service):
-    service.client.post("/predict", json={"patients": [PATIENT] * 3}, headers={"X-Request-ID": "one-line"})
-    line = service.line_of("one-line")
-    assert line["level"] == "INFO"
+def test_a_request_is_one_line_of_json_with_what_was_done_and_its_id(model_dir, caplog, capfd):
+    caplog.set_level(logging.INFO)
+    with in_process(model_dir) as app:
+        app.client.post("/predict", json={"patients": [PATIENT] * 3}, headers={"X-Request-ID": "one-line"})
+    [line] = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert (line["request_id"], line["level"], line["message"]) == ("one-line", "INFO", "request")
     assert (line["method"], line["route"], line["status"], line["rows"]) == ("POST", "/predict", 200, 3)
     assert line["duration_ms"] > 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", line["time"])
@@ -131,31 +115,15 @@ def test_at_log_level_warning_there_is_no_line_for_a_request(model_dir, tmp_path
         assert [line for line in service.log_lines() if line["level"] in ("INFO", "DEBUG")] == []
 
 
-def test_what_nobody_foresaw_is_logged_without_its_message():
+def test_what_nobody_foresaw_is_logged_without_its_message(caplog):
     """The message of an error may be a value; its kind and place say enough."""
-    records = []
-    handler = logging.Handler()
-    handler.emit = records.append
-    logging.getLogger("service.problems").addHandler(handler)
     try:
         raise KeyError("s3cr3t")
     except KeyError as error:
         response = EXCEPTION_HANDLERS[Exception](Request({"type": "http", REQUEST_ID: "the-id"}), error)
-    finally:
-        logging.getLogger("service.problems").removeHandler(handler)
     assert response.status_code == 500
-    assert "KeyError" in records[0].getMessage()
-    assert "s3cr3t" not in str(response.content) + records[0].getMessage()
-    assert "test_information.py" in "".join(records[0].trace)
-    assert records[0].request_id == "the-id"
-
-
-def test_settings_that_are_not_given_or_empty_have_their_defaults():
-    assert load_settings({"PORT": " ", "UNRELATED": "1"}) == Settings()
-    assert Settings().max_patients == 10_000
-    assert Settings().max_body_bytes == 10_000_000
-
-
-def test_settings_are_read_from_variables_in_capitals():
-    settings = load_settings({"PORT": "9000", "WORKERS": "2", "LOG_LEVEL": "WARNING", "BODY_SECONDS": "0.5"})
-    assert (settings.port, settings.workers, settings.log_level, settings.body_seconds) == (9000, 2, "warning", 0.5)
+    [record] = caplog.records
+    assert "KeyError" in record.getMessage()
+    assert "s3cr3t" not in str(response.content) + record.getMessage()
+    assert "test_information.py" in "".join(record.trace)
+    assert record.request_id == "the-id"

@@ -1,24 +1,27 @@
 """A challenger beside the champion: whatever it is or does, the answers are the champion's."""
 
-import time
 from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from onnx import helper
+from prometheus_client import REGISTRY
+from service.challenger import Challenger
 
 from obesity_levels.schema import LEVELS
 from tests.artifacts import COLUMNS, constant_onnx, onnx_model, write_artifact
+from tests.service.conftest import in_process
 from tests.service.test_predict import expected
 from tests.serving import PATIENT, running
 from tests.waiting import eventually
 
 SINGLE, BATCH = 60, 300
+ROWS = SINGLE + BATCH
 # Answers of fewer rows are not counted yet.
 UNPUBLISHED = 50
-ROWS = SINGLE + BATCH
 PATIENTS = [PATIENT | {"Weight": float(weight)} for weight in np.linspace(40, 160, ROWS).round(2)]
+RESULTS = ("agreed", "differed", "failed", "dropped")
 
 
 def slow_onnx() -> bytes:
@@ -37,109 +40,72 @@ def slow_onnx() -> bytes:
     )
 
 
-def failing_onnx() -> bytes:
-    """It loads; scoring is an error."""
-    return onnx_model(
-        [
-            helper.make_node("Reshape", ["features", "shape"], ["parts"]),
-            helper.make_node("ReduceSum", ["parts", "axis"], ["p"], keepdims=0),
-        ],
-        shape=np.array([-1, len(LEVELS), 1009]),
-        axis=np.array([2]),
-    )
-
-
-def nan_onnx() -> bytes:
-    return onnx_model(
-        [
-            helper.make_node("MatMul", ["features", "weights"], ["zero"]),
-            helper.make_node("Div", ["zero", "zero"], ["p"]),
-        ],
-        weights=np.zeros((COLUMNS, len(LEVELS)), np.float32),
-    )
-
-
+# It loads; scoring is an error: there is no column 99.
+GATHER = helper.make_node("Gather", ["features", "columns"], ["p"], axis=1)
 ONNX = {
-    "constant": lambda: constant_onnx(LEVELS.index("Obesity_Type_I")),
-    "slow": slow_onnx,
-    "failing": failing_onnx,
-    "nan": nan_onnx,
+    "constant": constant_onnx(LEVELS.index("Obesity_Type_I"), 50),
+    "failing": onnx_model([GATHER], columns=np.full(len(LEVELS), 99)),
+    "nan": constant_onnx(0, np.nan),
+    "altered": constant_onnx(),
 }
 
 
-@pytest.fixture(scope="module", params=["same", *ONNX, "altered", "absent"])
+@pytest.fixture(scope="module", params=["same", *ONNX, "absent"])
 def shadowed(request, model_dir, tmp_path_factory):
-    """A service with a challenger of that kind, what it answered, and what it then says of the challenger."""
-    folder = tmp_path_factory.mktemp(request.param)
-    directory = folder / "challenger"
-    if request.param == "same":
-        directory = model_dir
-    elif request.param in ONNX:
-        write_artifact(directory, ONNX[request.param]())
-    elif request.param == "altered":
-        write_artifact(directory, constant_onnx(0))
-        with (directory / "classifier.onnx").open("ab") as file:
-            file.write(b"x")
-    with running(model_dir, folder / "log", SHADOW_MODEL_DIR=str(directory)) as service:
-        assert wait_for(service, lambda said: said["status"] != "loading")
-        started = time.monotonic()
-        responses = [service.predict(patient) for patient in PATIENTS[:SINGLE]]
-        responses.append(service.predict(*PATIENTS[SINGLE:]))
-        seconds = time.monotonic() - started
-        # The slow one has not done with its first rows for long, and one that has ended never has.
-        said = wait_for(service, lambda said: accounted(said) == ROWS)
-        if request.param != "slow" and said["status"] == "shadowing":
-            rest = UNPUBLISHED if request.param in ("same", "constant") else 1
-            said = wait_for(service, lambda said: said["waiting"] < rest)
-        yield request.param, service, responses, seconds, said
+    """The kind of a challenger, what was answered beside it, what is then said of it, and what was counted."""
+    kind = request.param
+    directory = model_dir if kind == "same" else tmp_path_factory.mktemp(kind) / "challenger"
+    if kind in ONNX:
+        write_artifact(directory, ONNX[kind])
+    if kind == "altered":
+        (directory / "classifier.onnx").write_bytes(ONNX[kind] + b"x")
+    before = counted_rows()
+    with in_process(model_dir, SHADOW_MODEL_DIR=str(directory)) as app:
+        assert wait_for(app, lambda said: said["status"] != "loading")
+        responses = [*map(app.predict, PATIENTS[:SINGLE]), app.predict(*PATIENTS[SINGLE:])]
+        rest = UNPUBLISHED if kind in ("same", "constant") else 1
+        told = ("rows", "failed", "dropped", "waiting")
+        said = wait_for(app, lambda said: sum(map(said.get, told)) == ROWS and said["waiting"] < rest)
+        # each is counted a moment later
+        eventually(lambda: sum(counted_rows() - before) == ROWS - said["waiting"], "all rows in the metrics")
+        yield kind, responses, said, dict(zip(RESULTS, counted_rows() - before, strict=True))
 
 
-def wait_for(service, condition):
+def counted_rows() -> np.ndarray:
+    rows = [REGISTRY.get_sample_value("obesity_shadow_rows_total", {"result": result}) for result in RESULTS]
+    return np.array([value or 0.0 for value in rows])
+
+
+def wait_for(app, condition):
     """What is said of the challenger, once the condition holds of it."""
 
     def found():
-        said = service.client.get("/model-info").json()["challenger"]
+        said = app.client.get("/model-info").json()["challenger"]
         return said if condition(said) else None
 
-    return eventually(found, lambda: str(service.client.get("/model-info").json()["challenger"]))
-
-
-def accounted(said):
-    return said["rows"] + said["failed"] + said["dropped"] + said["waiting"]
+    return eventually(found, lambda: str(app.client.get("/model-info").json()["challenger"]), seconds=60)
 
 
 def test_the_answers_are_the_champions(shadowed, classifier):
-    _, _, responses, _, _ = shadowed
+    _, responses, _, _ = shadowed
     assert {response.status_code for response in responses} == {200}
     answers = [response.json() for response in responses]
     assert answers == [expected(classifier, [p]) for p in PATIENTS[:SINGLE]] + [expected(classifier, PATIENTS[SINGLE:])]
 
 
-def test_the_answers_do_not_wait_for_the_challenger(shadowed):
-    """61 requests; the slow one would take seconds for each fifty rows."""
-    assert shadowed[3] < 5
-
-
 def test_what_became_of_it_and_of_every_row_is_told(shadowed):
-    kind, _, _, _, said = shadowed
-    status = {"altered": "unavailable", "absent": "unavailable"}.get(kind, "shadowing")
-    assert said["status"] == status
-    if kind == "slow":
-        assert said["rows"] < ROWS
-    elif kind in ("failing", "nan"):
-        assert said["failed"] == ROWS
-    elif status == "unavailable":
-        assert said["dropped"] == ROWS
-    else:
-        assert said["rows"] + said["waiting"] == ROWS
+    kind, _, said, _ = shadowed
+    assert said["status"] == ("unavailable" if kind in ("altered", "absent") else "shadowing")
+    counted_as = {"failing": "failed", "nan": "failed", "altered": "dropped", "absent": "dropped"}.get(kind, "rows")
+    assert said[counted_as] + said["waiting"] == ROWS
 
 
 def test_agreement_and_distance_are_those_of_the_answers(shadowed):
-    kind, _, responses, _, said = shadowed
+    kind, responses, said, _ = shadowed
     levels = [level for response in responses for level in response.json()["predictions"]]
     same = {"same": ROWS, "constant": Counter(levels)["Obesity_Type_I"]}.get(kind)
     if same is None:
-        assert kind == "slow" or said["agreement"] is said["distance"] is None
+        assert said["agreement"] is said["distance"] is None
     else:
         # of those that are counted: some of the others may agree
         lowest, highest = (same - said["waiting"]) / said["rows"], same / said["rows"]
@@ -148,60 +114,46 @@ def test_agreement_and_distance_are_those_of_the_answers(shadowed):
 
 
 def test_the_metrics_say_the_same(shadowed):
-    kind, service, _, _, said = shadowed
-    metrics = service.client.get("/metrics").text
-    counted = {
-        line.split('result="')[1].split('"')[0]: float(line.split()[-1])
-        for line in metrics.splitlines()
-        if line.startswith("obesity_shadow_rows_total")
-    }
-    if kind != "slow":
-        assert counted["agreed"] + counted["differed"] == said["rows"]
-        assert (counted["failed"], counted["dropped"]) == (said["failed"], said["dropped"])
-    up = next(line for line in metrics.splitlines() if line.startswith("obesity_shadow_up"))
-    assert float(up.split()[-1]) == (said["status"] == "shadowing")
+    _, _, said, counted = shadowed
+    assert counted["agreed"] + counted["differed"] == said["rows"]
+    assert (counted["failed"], counted["dropped"]) == (said["failed"], said["dropped"])
+    up = REGISTRY.get_sample_value("obesity_shadow_up", {"version": said["version"] or "unknown"})
+    assert up == (said["status"] == "shadowing")
 
 
-def test_it_ends_with_the_service(shadowed):
-    """The last test of each service."""
-    _, service, _, _, _ = shadowed
-    started = time.monotonic()
-    assert service.stop() == 0
-    assert time.monotonic() - started < 10
-    assert "Traceback" not in service.log.read_text()
-
-
-def test_it_is_shown_the_share_that_was_set(model_dir, tmp_path):
-    """Of 2,000 rows 20 %: within five standard deviations, but for those not counted yet."""
-    with running(model_dir, tmp_path / "log", SHADOW_MODEL_DIR=str(model_dir), SHADOW_SHARE="0.2") as service:
-        wait_for(service, lambda said: said["status"] == "shadowing")
-        assert service.predict(*[PATIENT] * 2000).status_code == 200
-        said = wait_for(service, lambda said: said["rows"])
-        assert abs(said["rows"] + said["waiting"] - 400) < 5 * np.sqrt(2000 * 0.2 * 0.8)
-
-
-def test_less_than_fifty_answers_are_not_counted_yet(model_dir, tmp_path):
-    """Seen before and after, they would tell what somebody was predicted."""
-    with running(model_dir, tmp_path / "log", SHADOW_MODEL_DIR=str(model_dir)) as service:
-        wait_for(service, lambda said: said["status"] == "shadowing")
-        for _ in range(49):
-            service.predict(PATIENT)
-        wait_for(service, lambda said: said["waiting"] == 49)
-        time.sleep(0.5)
-        assert service.client.get("/model-info").json()["challenger"]["rows"] == 0
-        service.predict(PATIENT)
-        wait_for(service, lambda said: said["rows"] == 50)
-
-
-def test_rows_that_do_not_fit_the_queue_are_dropped_and_counted(model_dir, tmp_path):
-    """Faster than the slow one answers, more than wait for it."""
+def test_a_slow_challenger_holds_up_neither_the_answers_nor_the_end_and_loses_what_does_not_fit_its_queue(
+    model_dir, tmp_path, classifier
+):
+    """All of these rows would take it minutes."""
     write_artifact(tmp_path / "slow", slow_onnx())
     with running(model_dir, tmp_path / "log", SHADOW_MODEL_DIR=str(tmp_path / "slow")) as service:
         wait_for(service, lambda said: said["status"] == "shadowing")
         for _ in range(2):
             assert service.predict(*[PATIENT] * 8000).status_code == 200
+        assert service.predict(*PATIENTS).json() == expected(classifier, PATIENTS)
         said = service.client.get("/model-info").json()["challenger"]
-        assert (said["waiting"], said["dropped"]) == (10_000, 6_000)
+        assert (said["rows"], said["waiting"], said["dropped"]) == (0, 10_000, 6_000 + ROWS)
+        assert service.stop() == 0
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_it_is_shown_the_share_that_was_set(model_dir):
+    """Of 2,000 rows 20 %: within five standard deviations, but for those not counted yet."""
+    with in_process(model_dir, SHADOW_MODEL_DIR=str(model_dir), SHADOW_SHARE="0.2") as app:
+        wait_for(app, lambda said: said["status"] == "shadowing")
+        assert app.predict(*[PATIENT] * 2000).status_code == 200
+        said = wait_for(app, lambda said: said["rows"])
+        assert abs(said["rows"] + said["waiting"] - 400) < 5 * np.sqrt(2000 * 0.2 * 0.8)
+
+
+def test_less_than_fifty_answers_are_not_counted_yet(classifier, model_dir):
+    """Seen before and after, they would tell what somebody was predicted."""
+    challenger = Challenger(model_dir, 1.0)
+    answers, levels, counts = np.ones((50, 16)), np.zeros(50, np.int64), np.zeros((7, 7), np.int64)
+    challenger._compare(classifier, answers[:49], levels[:49], counts)
+    assert challenger.status().rows == 0
+    challenger._compare(classifier, answers[49:], levels[49:], counts)
+    assert challenger.status().rows == 50
 
 
 def test_without_a_challenger_nothing_is_said_of_one(service):

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,12 +16,10 @@ codes_tables = (
 
 
 def pairs_by_definition(codes, min_shared):
-    found = []
-    for one, other in itertools.combinations(range(len(codes)), 2):
-        both = (codes[one] >= 0) & (codes[other] >= 0)
-        if both.sum() >= min_shared and (codes[one] == codes[other])[both].all():
-            found.append((one, other))
-    return found
+    one, other = np.triu_indices(len(codes), k=1)
+    both = (codes[one] >= 0) & (codes[other] >= 0)
+    agree = ((codes[one] == codes[other]) | ~both).all(axis=1) & (both.sum(axis=1) >= min_shared)
+    return list(zip(one[agree].tolist(), other[agree].tolist(), strict=True))
 
 
 @given(codes_tables, st.integers(1, COLUMNS))

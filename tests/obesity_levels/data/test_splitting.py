@@ -1,13 +1,13 @@
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from tests.conftest import ROOT
-from tests.strategies import tables
+from tests.obesity_levels.data.test_matching import pairs_by_definition
+from tests.strategies import few_examples, tables
 
 from obesity_levels.data.duplicates import merge_duplicates
+from obesity_levels.data.matching import cell_codes
 from obesity_levels.data.splitting import group_rows, split_rows
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import DuplicatesParams, SplitParams, load_params
@@ -21,17 +21,16 @@ def split_of(counts: dict[str, int], params: SplitParams = PARAMS) -> tuple[pd.S
     return levels, split_rows(levels, np.arange(len(levels)), params)
 
 
+@few_examples
 @given(tables())
 def test_rows_are_of_one_group_when_they_agree_on_twelve_cells_or_more_and_contradict_in_none(rows):
     rows, _ = merge_duplicates(rows, DuplicatesParams(12, 2))
     groups = group_rows(rows, 12)
-    for one, other in itertools.combinations(range(len(rows)), 2):
-        a, b = rows.iloc[one], rows.iloc[other]
-        both = a.notna() & b.notna()
-        if both.sum() >= 12 and (a[both] == b[both]).all():
-            assert groups[one] == groups[other]
+    codes, _ = cell_codes(rows)
+    assert all(groups[one] == groups[other] for one, other in pairs_by_definition(codes, 12))
 
 
+@few_examples
 @given(tables())
 def test_rows_of_a_group_have_one_level(rows):
     rows, _ = merge_duplicates(rows, DuplicatesParams(12, 2))
@@ -62,14 +61,10 @@ def test_the_same_seed_gives_the_same_split_and_another_another():
     assert (split_of(counts)[1] != split_of(counts, other_params)[1]).any()
 
 
-def test_a_level_with_too_few_rows_is_named():
-    with pytest.raises(TooFewRowsError, match="level 'Obesity_Type_II' has 2 rows in 2 groups: too few"):
-        split_of(dict.fromkeys(LEVELS, 50) | {"Obesity_Type_II": 2})
-
-
-def test_a_level_without_rows_is_named():
-    with pytest.raises(TooFewRowsError, match="level 'Obesity_Type_III' has 0 rows"):
-        split_of(dict.fromkeys(LEVELS[:-1], 50))
+@pytest.mark.parametrize(("rows", "said"), [(2, "2 rows in 2 groups: too few"), (0, "0 rows")])
+def test_a_level_with_too_few_rows_is_named(rows, said):
+    with pytest.raises(TooFewRowsError, match=f"level 'Obesity_Type_III' has {said}"):
+        split_of(dict.fromkeys(LEVELS, 50) | {"Obesity_Type_III": rows})
 
 
 def test_a_level_in_one_large_group_cannot_be_split():

@@ -1,23 +1,24 @@
 """A small reference, made of simulated people, and a classifier that needs no training: cuts of the BMI."""
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from tests.obesity_levels.manifests import manifest_of
 
 from obesity_levels.data.simulation import draw_people
-from obesity_levels.drift.batch import Batch, Confidence, HeldOut, score
+from obesity_levels.drift.batch import CHOICES, NUMBERS, Batch, Confidence, HeldOut, score
 from obesity_levels.drift.calibration import build_reference
 from obesity_levels.drift.detection import Detector, Results
 from obesity_levels.drift.histograms import Reference
 from obesity_levels.drift.report import Report, Source, build_report
 from obesity_levels.io import level_indices
-from obesity_levels.model.classifier import DataOrigin, Manifest, Search
 from obesity_levels.model.features import MISSING
 from obesity_levels.params import DriftParams
-from obesity_levels.schema import LABEL, LEVELS, PROFILES
+from obesity_levels.schema import LABEL, LEVELS
 
 CUTS = [18.5, 25, 27, 30, 35, 40]
 CONFIDENCE = Confidence(0.0, 1.0)
@@ -26,13 +27,7 @@ CONFIDENCE = Confidence(0.0, 1.0)
 class ByBodyMassIndex:
     """Stands for a trained model: sure of the level that the BMI says, of the middle one where that is missing."""
 
-    def __init__(self) -> None:
-        features = list(PROFILES["full"])
-        self.manifest = Manifest(
-            format=1, model="random_forest", sha256=hashlib.sha256(b"").hexdigest(), profile="full", features=features,
-            missing=MISSING, levels=list(LEVELS), data=DataOrigin(True, "population.yaml", ""), rows={}, params={},
-            search=Search(5, {}, []), libraries={},
-        )  # fmt: skip
+    manifest = manifest_of(b"")
 
     def probabilities(self, matrix):
         level = np.where(matrix[:, -1] == MISSING, 3, np.digitize(matrix[:, -1], CUTS))
@@ -43,6 +38,21 @@ class ByBodyMassIndex:
 
 def batch_of(people: pd.DataFrame) -> Batch:
     return Batch.of_table(people, level_indices(people[LABEL]))
+
+
+def with_column(batch: Batch, name: str, change: Callable, rows: int | None = None, **more) -> Batch:
+    """`batch` with the numbers, or the codes, of one column changed in the first `rows`, or in all of them."""
+    field, names = ("numbers", NUMBERS) if name in NUMBERS else ("choices", CHOICES)
+    values = getattr(batch, field).copy()
+    column = values[:rows, names.index(name)]
+    column[:] = change(column)
+    return replace(batch, **{field: values}, **more)
+
+
+def with_wrong_labels(batch: Batch, rows: int) -> Batch:
+    labels = batch.labels.copy()
+    labels[:rows] = (labels[:rows] + 1) % len(LEVELS)
+    return replace(batch, labels=labels)
 
 
 @dataclass
@@ -68,7 +78,11 @@ class World:
 
 @pytest.fixture(scope="session")
 def drift_params(params) -> DriftParams:
-    return params.drift
+    """The project's own, with thresholds from fewer draws, for batches of fewer sizes."""
+    calibrate = msgspec.structs.replace(
+        params.drift.calibrate, threshold_draws=5000, window_sizes=[50, 200, 1000, 10_000]
+    )
+    return msgspec.structs.replace(params.drift, calibrate=calibrate)
 
 
 @pytest.fixture(scope="session")

@@ -8,17 +8,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
-from tests.obesity_levels.drift.conftest import CONFIDENCE, batch_of
+from tests.obesity_levels.drift.conftest import CONFIDENCE, batch_of, with_column, with_wrong_labels
 
 from obesity_levels.data.simulation import draw_people
-from obesity_levels.drift.batch import NUMBERS, Batch, Confidence, fit_confidence, score
-from obesity_levels.drift.calibration import build_reference, false_alarm_rates
-from obesity_levels.drift.detection import Detector, exact_p, kolmogorov_smirnov
+from obesity_levels.drift.batch import Batch, Confidence, fit_confidence, score
+from obesity_levels.drift.calibration import false_alarm_rates
+from obesity_levels.drift.detection import exact_p, kolmogorov_smirnov
 from obesity_levels.drift.histograms import LEVEL
 from obesity_levels.drift.report import report_table
 from obesity_levels.io import NO_LABEL
 from obesity_levels.model.features import MISSING
-from obesity_levels.schema import CATEGORIES, LEVELS, PROFILES
+from obesity_levels.schema import CATEGORIES, PROFILES
 
 some_numbers = st.lists(st.sampled_from([0, 0.5, 1, 1.25, 2, 3, 7.5]) | st.floats(0, 100, width=32), min_size=1)
 
@@ -42,25 +42,10 @@ def test_kolmogorov_smirnov_of_many_batches_is_that_of_each_without_its_missing_
         assert (statistic[at], p[at]) == pytest.approx((expected.statistic, expected.pvalue))
 
 
-@given(some_numbers)
-def test_a_sample_does_not_differ_from_itself(values):
-    statistic, p = kolmogorov_smirnov(np.sort(values), np.array([values]))
-    assert statistic[0] == pytest.approx(0, abs=1e-12)
-    assert p[0] == 1
-
-
 def test_without_a_value_there_is_no_statistic_and_no_evidence():
     statistic, p = kolmogorov_smirnov(np.arange(5.0), np.full((1, 3), MISSING))
     assert np.isnan(statistic[0])
     assert p[0] == 1
-
-
-@given(some_numbers.filter(lambda v: len(v) > 3), st.floats(0, 50), st.floats(0, 50))
-def test_a_larger_pure_shift_never_lowers_the_statistic(reference, shift, more):
-    reference = np.sort(reference)
-    values = np.array([reference + shift, reference + shift + more])
-    smaller, larger = kolmogorov_smirnov(reference, values)[0]
-    assert larger >= smaller - 1e-9
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 30), st.integers(0, 30))
@@ -71,10 +56,9 @@ def test_two_sparse_cells_have_the_p_of_fishers_exact_test(a, b, c, d):
 
 def test_more_sparse_cells_have_the_p_of_scipys_permutation_of_the_table():
     reference, current = (300, 6, 90, 4), (40, 3, 5, 2)
-    found = exact_p(reference, current, 20_000, 1)
-    method = stats.PermutationMethod(n_resamples=20_000, rng=np.random.default_rng(2))
-    exact = stats.chi2_contingency([reference, current], correction=False, method=method)
-    assert found == pytest.approx(exact.pvalue, abs=0.005)
+    method = stats.PermutationMethod(n_resamples=5000, rng=np.random.default_rng(2))
+    expected = stats.chi2_contingency([reference, current], correction=False, method=method)
+    assert exact_p(reference, current, 20_000, 1) == pytest.approx(expected.pvalue, abs=0.003)
 
 
 def test_a_cell_that_is_sparse_in_the_reference_only_gets_the_exact_test_too(world, fresh):
@@ -100,110 +84,63 @@ def test_the_reference_itself_never_alarms(world):
     assert np.nanmax(results.columns.ks[0]) == 0
 
 
-@given(seed=st.integers(0, 1000))
-def test_the_order_of_the_rows_changes_nothing(world, fresh, seed):
-    shuffled = fresh.take(np.random.default_rng(seed).permutation(len(fresh)))
-    for found, expected in zip(world.results(shuffled).columns, world.results(fresh).columns, strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_the_order_of_the_columns_changes_nothing(world, fresh, drift_params):
-    order = np.random.default_rng(0).permutation(len(PROFILES["full"]))
-    manifest = msgspec.structs.replace(world.classifier.manifest, features=[PROFILES["full"][at] for at in order])
-    train = world.train.matrix("full")[:, order]
-    reference = build_reference(train, world.held_out.scored.levels[0][:300], manifest, drift_params)
-    detector = Detector(reference, train, world.held_out.scored, drift_params.detect)
-    batch = score(fresh, world.classifier, CONFIDENCE)
-    results, expected = detector.test(batch._replace(matrix=batch.matrix[:, :, order])), world.results(fresh)
-    places = [*order, len(order)]
-    for found, column in zip(results.columns, expected.columns, strict=True):
-        np.testing.assert_allclose(found[0], column[0, places], rtol=1e-12)
-    assert results.column_alarm[0].tolist() == expected.column_alarm[0, places].tolist()
-
-
 def test_p_values_are_those_of_scipy_corrected_over_all_tests_of_the_batch(world, fresh):
     matrix, train = fresh.matrix("full"), world.train.matrix("full")
     batch = score(fresh, world.classifier, CONFIDENCE)
     raw, results = world.detector.compare(batch), world.results(fresh)
     for at, name in enumerate(PROFILES["full"]):
         present = [rows[rows[:, at] != MISSING, at] for rows in (train, matrix)]
-        if name not in CATEGORIES:
-            assert raw.p_distribution[0, at] == pytest.approx(stats.ks_2samp(*present, method="asymp").pvalue)
-            continue
-        sides = np.repeat([0, 1], [len(values) for values in present])
-        table = stats.contingency.crosstab(sides, np.concatenate(present)).count
-        if stats.contingency.expected_freq(table).min() >= 5:
+        expected = stats.ks_2samp(*present, method="asymp").pvalue
+        if name in CATEGORIES:
+            table = np.stack([np.bincount(codes.astype(int), minlength=4) for codes in present])
+            table = table[:, table.any(axis=0)]
+            if stats.contingency.expected_freq(table).min() < 5:
+                continue
             expected = stats.chi2_contingency(table, correction=False).pvalue
-            assert raw.p_distribution[0, at] == pytest.approx(expected)
+        assert raw.p_distribution[0, at] == pytest.approx(expected)
     categories = [at for at, name in enumerate(PROFILES["full"]) if name in CATEGORIES]
-    predicted = batch.levels[0]
-    accuracy = (predicted == fresh.labels).sum()
-    p_accuracy = stats.binom.cdf(accuracy, len(fresh), world.detector.expected[0])
+    p_accuracy = stats.binom.cdf((batch.levels[0] == fresh.labels).sum(), len(fresh), world.detector.expected[0])
     p_f1 = world.detector._p_no_better(1, len(fresh), results.scores[0, 1:2])[0]
-    family = np.concatenate(
-        [raw.p_distribution[0], raw.p_missing[0], raw.p_unseen[0, categories], [p_accuracy, p_f1, 1.0]]
-    )
-    corrected = stats.false_discovery_control(family)
-    assert results.columns.p_distribution[0].tolist() == pytest.approx(
-        corrected[: len(world.reference.columns)].tolist()
-    )
+    columns = [raw.p_distribution[0], raw.p_missing[0], raw.p_unseen[0, categories]]
+    corrected = stats.false_discovery_control(np.concatenate([*columns, [p_accuracy, p_f1, 1.0]]))
+    found = results.columns.p_distribution[0]
+    assert found.tolist() == pytest.approx(corrected[: len(found)].tolist())
     assert results.p_scores[0].tolist() == pytest.approx(corrected[-3:].tolist())
 
 
 def test_a_rise_of_missing_cells_has_the_p_of_a_one_sided_fisher_test(world, fresh):
-    numbers = fresh.numbers.copy()
-    numbers[:30, NUMBERS.index("Age")] = np.nan
-    batch = dataclasses.replace(fresh, numbers=numbers)
-    matrix = batch.matrix("full")
-    raw = world.detector.compare(
-        world.held_out.scored._replace(matrix=matrix[None], levels=np.zeros((1, 200), dtype=int))
-    )
-    at = PROFILES["full"].index("Age")
+    batch = with_column(fresh, "Age", lambda _: np.nan, rows=30)
+    raw = world.detector.compare(score(batch, world.classifier, CONFIDENCE))
     expected = stats.fisher_exact([[30, 170], [0, 1500]], alternative="greater").pvalue
-    assert raw.p_missing[0, at] == pytest.approx(expected)
-    assert world.alarms(batch) == {"Age": ["missing rate"]}
+    assert raw.p_missing[0, PROFILES["full"].index("Age")] == pytest.approx(expected)
 
 
 def test_a_small_effect_does_not_alarm_however_sure_it_is(world, population):
     many = batch_of(draw_people(population, 20_000, np.random.default_rng(5)))
-    numbers = many.numbers.copy()
-    numbers[:, NUMBERS.index("Age")] += 0.4
-    results = world.results(dataclasses.replace(many, numbers=numbers))
-    at = PROFILES["full"].index("Age")
-    assert results.columns.p_distribution[0, at] < 0.05
+    results = world.results(with_column(many, "Age", lambda years: years + 0.4))
+    assert results.columns.p_distribution[0, PROFILES["full"].index("Age")] < 0.05
     assert not results.drift[0]
 
 
-def test_a_sure_and_large_effect_alarms_in_its_column(world, fresh):
-    numbers = fresh.numbers.copy()
-    numbers[:, NUMBERS.index("Age")] += 8
-    assert world.alarms(dataclasses.replace(fresh, numbers=numbers)) == {"Age": ["distribution"]}
-
-
-def test_categories_that_are_swapped_alarm(world, fresh):
-    choices = fresh.choices.copy()
-    smoke = list(CATEGORIES).index("SMOKE")
-    choices[:, smoke] = 1 - choices[:, smoke]
-    assert world.alarms(dataclasses.replace(fresh, choices=choices)) == {"SMOKE": ["distribution"]}
-
-
-def test_texts_that_are_no_category_alarm(world, fresh):
-    choices = fresh.choices.copy()
-    choices[:10, list(CATEGORIES).index("MTRANS")] = -1
-    batch = dataclasses.replace(fresh, choices=choices, unseen={"MTRANS": {"Scooter": 10}})
-    assert "unseen categories" in world.alarms(batch)["MTRANS"]
+@pytest.mark.parametrize(
+    ("name", "change", "rows", "reason"),
+    [
+        ("Age", lambda years: years + 8, None, "distribution"),
+        ("Age", lambda years: years * np.nan, 30, "missing rate"),
+        ("SMOKE", lambda codes: 1 - codes, None, "distribution"),
+    ],
+)
+def test_a_sure_and_large_effect_alarms_in_its_column(world, fresh, name, change, rows, reason):
+    assert world.alarms(with_column(fresh, name, change, rows)) == {name: [reason]}
 
 
 def test_a_loss_of_accuracy_alarms_where_labels_are_known(world, fresh):
-    labels = fresh.labels.copy()
-    labels[:40] = (labels[:40] + 1) % len(LEVELS)
-    batch = dataclasses.replace(fresh, labels=labels)
+    batch = with_wrong_labels(fresh, 40)
     results = world.results(batch)
     assert not results.column_alarm.any()
     assert results.score_alarm[0].tolist() == [True, True, False]
     assert world.report(batch).verdict == "drift"
-    unlabelled = dataclasses.replace(batch, labels=np.full(len(batch), NO_LABEL))
-    assert world.report(unlabelled).verdict == "no drift"
+    assert world.report(without_labels(batch)).verdict == "no drift"
 
 
 def test_accuracy_and_f1_are_those_of_scikit_learn(world, fresh):
@@ -214,8 +151,8 @@ def test_accuracy_and_f1_are_those_of_scikit_learn(world, fresh):
 
 
 def test_few_labels_do_not_count(world, fresh):
-    labels = np.full(len(fresh), NO_LABEL)
-    labels[:49] = (fresh.labels[:49] + 1) % len(LEVELS)  # all of them wrong
+    labels = with_wrong_labels(fresh, 49).labels
+    labels[49:] = NO_LABEL
     results = world.results(dataclasses.replace(fresh, labels=labels))
     assert results.labelled[0] == 49
     assert np.isnan(results.scores[0, :2]).all()
@@ -251,44 +188,23 @@ def test_confidence_is_left_as_it_is_where_all_are_right_or_none(label):
     assert fit_confidence(probabilities, np.full(5, label)) == Confidence(0.0, 1.0)
 
 
-def changed(fresh: Batch, name: str) -> Batch:
-    numbers, choices = fresh.numbers.copy(), fresh.choices.copy()
-    if name == "all missing":
-        numbers[:], choices[:] = np.nan, -1
-    elif name == "one column missing":
-        numbers[:, 0] = np.nan
-    elif name == "constant columns":
-        numbers[:], choices[:] = numbers[0], choices[0]
-    elif name == "off every scale":
-        numbers[:] = 1e300
-    elif name == "infinite":
-        numbers[:, 1] = np.inf
-    elif name == "one row":
-        return fresh.take(np.array([0]))
-    elif name == "no labels":
-        return dataclasses.replace(fresh, labels=np.full(len(fresh), NO_LABEL))
-    elif name == "one unseen category everywhere":
-        choices[:, 1] = -1
-        return dataclasses.replace(fresh, choices=choices, unseen={list(CATEGORIES)[1]: {"perhaps": len(fresh)}})
-    return dataclasses.replace(fresh, numbers=numbers, choices=choices)
+def without_labels(batch: Batch) -> Batch:
+    return dataclasses.replace(batch, labels=np.full(len(batch), NO_LABEL))
 
 
-@pytest.mark.parametrize(
-    ("name", "verdict"),
-    [
-        ("all missing", "drift"),
-        ("one column missing", "drift"),
-        ("constant columns", "drift"),
-        ("off every scale", "drift"),
-        ("infinite", "drift"),
-        ("one row", "too few rows to tell"),
-        ("no labels", "no drift"),
-        ("one unseen category everywhere", "drift"),
-    ],
-)
-def test_a_strange_batch_gets_an_answer_without_a_nan_or_a_warning(world, fresh, name, verdict):
-    report = world.report(changed(fresh, name))
-    assert report.verdict == verdict
+STRANGE = {
+    "all missing": lambda batch: dataclasses.replace(
+        batch, numbers=batch.numbers * np.nan, choices=0 * batch.choices - 1
+    ),
+    "constant columns": lambda batch: dataclasses.replace(batch.take(np.zeros(200, dtype=int)), labels=batch.labels),
+    "one row": lambda batch: batch.take(np.array([0])),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_batch_gets_an_answer_without_a_nan_or_a_warning(world, fresh, name):
+    report = world.report(STRANGE[name](fresh))
+    assert report.verdict == ("too few rows to tell" if name == "one row" else "drift")
     json.dumps(msgspec.to_builtins(report), allow_nan=False)
     assert "nan" not in report_table(report)
 

@@ -5,8 +5,9 @@ import msgspec
 import numpy as np
 import pytest
 from tests.conftest import ROOT
+from tests.obesity_levels.drift.conftest import with_column
 
-from obesity_levels.drift.batch import CHOICES, NUMBERS
+from obesity_levels.drift.batch import Batch
 from obesity_levels.drift.calibration import simulated
 from obesity_levels.drift.causes import constant_ratio, find_causes
 from obesity_levels.drift.histograms import LEVEL
@@ -28,9 +29,7 @@ def report_on(world, drift_params):
 @pytest.mark.parametrize(
     ("name", "intensity", "causes"),
     [
-        ("feature_shift", 0.3, ["population_shift"]),
         ("feature_shift", 0.5, ["population_shift"]),
-        ("missing_values", 0.3, ["broken_field"]),
         ("missing_values", 0.5, ["broken_field"]),
         ("combined", 0.5, ["broken_field", "population_shift"]),
         ("label_imbalance", 0.5, ["population_shift"]),
@@ -55,26 +54,19 @@ def test_a_unit_error_names_the_columns_and_the_units(report_on):
 
 
 def test_a_broken_field_is_named_with_its_missing_rates(world, fresh):
-    numbers = fresh.numbers.copy()
-    numbers[:100, NUMBERS.index("CH2O")] = np.nan
-    said = world.report(dataclasses.replace(fresh, numbers=numbers)).recommendation
+    said = world.report(with_column(fresh, "CH2O", lambda _: np.nan, rows=100)).recommendation
     assert "broken field" in said
     assert "CH2O in 50% of the rows, against 0%" in said
 
 
+def with_unknown_answers(batch: Batch, text: str) -> Batch:
+    return with_column(batch, "MTRANS", lambda _: -1, rows=20, unseen={"MTRANS": {text: 20}})
+
+
 def test_an_unknown_answer_is_shown(world, fresh):
-    choices = fresh.choices.copy()
-    choices[:20, CHOICES.index("MTRANS")] = -1
-    report = world.report(dataclasses.replace(fresh, choices=choices, unseen={"MTRANS": {"Scooter": 20}}))
+    report = world.report(with_unknown_answers(fresh, "Scooter"))
     assert [cause.cause for cause in report.causes] == ["unseen_categories"]
     assert "MTRANS: 'Scooter'" in report.recommendation
-
-
-def test_wrong_labels_are_not_put_down_to_the_answers(world, fresh):
-    labels = fresh.labels.copy()
-    labels[:40] = (labels[:40] + 1) % len(LEVELS)
-    report = world.report(dataclasses.replace(fresh, labels=labels))
-    assert [cause.cause for cause in report.causes] == ["concept_drift"]
 
 
 def test_of_a_batch_without_drift_nothing_is_recommended(world, fresh):
@@ -93,37 +85,31 @@ def test_too_few_rows_are_said_to_be_too_few(world, fresh):
     assert not report.performance.estimated_accuracy.alarm
 
 
-@pytest.mark.parametrize(
-    ("lost", "expected"),
-    [
-        (-0.1, "low"),
-        (0.049, "low"),
-        (0.05, "medium"),
-        (0.1, "high"),
-        (0.199, "high"),
-        (0.2, "critical"),
-        (1, "critical"),
-    ],
-)
-def test_the_severity_is_by_the_accuracy_that_is_lost(drift_params, lost, expected):
+SEVERITIES = {"low": [-0.1, 0.049], "medium": [0.05], "high": [0.1, 0.199], "critical": [0.2, 1]}
+
+
+@pytest.mark.parametrize(("expected", "lost"), [(name, lost) for name, of in SEVERITIES.items() for lost in of])
+def test_the_severity_is_by_the_accuracy_that_is_lost(drift_params, expected, lost):
     assert severity(lost, drift_params.detect.severity) == expected
 
 
-def with_weights(batch, change):
-    numbers = batch.numbers.copy()
-    at = NUMBERS.index("Weight")
-    numbers[:, at] = change(numbers[:, at])
-    return dataclasses.replace(batch, numbers=numbers)
+@pytest.fixture
+def ratio_of(world, drift_params):
+    """The constant ratio that is found in a column of a batch after a change of it."""
+
+    def found(batch, change, name="Weight"):
+        return constant_ratio(name, with_column(batch, name, change), world.train, drift_params.detect.causes)
+
+    return found
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.85, 1.15, 1.6])
-def test_a_constant_ratio_is_found(world, fresh, drift_params, ratio):
-    batch = with_weights(world.held_out.batch, lambda weights: weights * ratio)
-    found = constant_ratio("Weight", batch, world.train, drift_params.detect.causes)
+def test_a_constant_ratio_is_found(world, ratio_of, ratio):
+    found = ratio_of(world.held_out.batch, lambda weights: weights * ratio)
     assert found == pytest.approx(ratio, rel=0.06)  # the medians of two samples of 600 and 1,500 differ so much
 
 
-def test_a_constant_ratio_is_found_among_numbers_that_are_damaged_besides(world, drift_params):
+def test_a_constant_ratio_is_found_among_numbers_that_are_damaged_besides(world, ratio_of):
     """A file has some of them: digits too many, and a sign."""
 
     def damaged(weights):
@@ -132,28 +118,26 @@ def test_a_constant_ratio_is_found_among_numbers_that_are_damaged_besides(world,
         weights[10:15] *= -1
         return weights
 
-    batch = with_weights(world.held_out.batch, damaged)
-    found = constant_ratio("Weight", batch, world.train, drift_params.detect.causes)
-    assert found == pytest.approx(1.1, rel=0.06)
+    assert ratio_of(world.held_out.batch, damaged) == pytest.approx(1.1, rel=0.06)
 
 
 @pytest.mark.parametrize("ratio", [2.204623, 0.157473, 1000])
-def test_a_ratio_that_everybody_knows_is_found_as_such(world, fresh, drift_params, ratio):
-    batch = with_weights(fresh, lambda weights: weights * ratio)
-    assert constant_ratio("Weight", batch, world.train, drift_params.detect.causes) == ratio
-
-
-@pytest.mark.parametrize("more", [20, 25, 40])
-def test_adding_the_same_to_all_is_no_constant_ratio(world, drift_params, more):
-    batch = with_weights(world.held_out.batch, lambda weights: weights + more)
-    assert constant_ratio("Weight", batch, world.train, drift_params.detect.causes) is None
+def test_a_ratio_that_everybody_knows_is_found_as_such(fresh, ratio_of, ratio):
+    assert ratio_of(fresh, lambda weights: weights * ratio) == ratio
 
 
 @pytest.mark.parametrize(
-    "change", [lambda w: 1.8 * w - 0.8 * w.mean() + 20, lambda w: w * np.nan, lambda w: 0 * w + 80]
+    "change",
+    [
+        lambda w: w + 20,
+        lambda w: w + 40,
+        lambda w: 1.8 * w - 0.8 * w.mean() + 20,
+        lambda w: w * np.nan,
+        lambda w: 0 * w + 80,
+    ],
 )
-def test_what_is_no_constant_ratio_is_not_taken_for_one(world, fresh, drift_params, change):
-    assert constant_ratio("Weight", with_weights(fresh, change), world.train, drift_params.detect.causes) is None
+def test_what_is_no_constant_ratio_is_not_taken_for_one(world, ratio_of, change):
+    assert ratio_of(world.held_out.batch, change) is None
 
 
 @pytest.mark.parametrize("value", [5e-324, 1e-320, 1e308, np.inf, -3.0, 0.0])
@@ -166,41 +150,25 @@ def test_numbers_beyond_any_unit_are_no_ratio_and_no_warning(world, fresh, drift
     assert world.report(batch).verdict == "drift"
 
 
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("Height", lambda metres: np.round(metres * 39.370079)),
-        ("Height", lambda metres: np.round(metres * 1000)),
-        ("Age", lambda years: np.round(years * 12)),
-    ],
-)
-def test_units_are_recognised_in_rounded_numbers(world, drift_params, name, change):
-    numbers = world.held_out.batch.numbers.copy()
-    numbers[:, NUMBERS.index(name)] = change(numbers[:, NUMBERS.index(name)])
-    batch = dataclasses.replace(world.held_out.batch, numbers=numbers)
-    assert constant_ratio(name, batch, world.train, drift_params.detect.causes) in (39.370079, 1000, 12)
+@pytest.mark.parametrize(("name", "ratio"), [("Height", 39.370079), ("Height", 1000), ("Age", 12)])
+def test_units_are_recognised_in_rounded_numbers(world, ratio_of, name, ratio):
+    assert ratio_of(world.held_out.batch, lambda numbers: np.round(numbers * ratio), name) == ratio
 
 
 def test_lost_accuracy_is_said_also_where_a_column_has_moved(world, fresh):
-    numbers = fresh.numbers.copy()
-    numbers[:, NUMBERS.index("TUE")] += 0.6
-    batch = dataclasses.replace(fresh, numbers=numbers, labels=(fresh.labels + 3) % len(LEVELS))
-    report = world.report(batch)
+    labels = (fresh.labels + 3) % len(LEVELS)
+    report = world.report(with_column(fresh, "TUE", lambda hours: hours + 0.6, labels=labels))
     assert "population_shift" in [cause.cause for cause in report.causes]
     assert "of the accuracy is lost: if the above does not explain it, check the labels too" in report.recommendation
 
 
 def test_a_long_unknown_text_is_cut(world, fresh):
-    choices = fresh.choices.copy()
-    choices[:20, CHOICES.index("MTRANS")] = -1
-    batch = dataclasses.replace(fresh, choices=choices, unseen={"MTRANS": {"x" * 100_000: 20}})
-    assert len(world.report(batch).recommendation) < 500
+    assert len(world.report(with_unknown_answers(fresh, "x" * 100_000)).recommendation) < 500
 
 
 def test_a_wrong_unit_of_age_does_not_explain_another_weight(world, fresh):
-    numbers = fresh.numbers.copy()
-    numbers[:, NUMBERS.index("Age")] *= 12
-    batch = with_weights(dataclasses.replace(fresh, numbers=numbers), lambda weights: weights + 40)
+    in_months = with_column(fresh, "Age", lambda years: years * 12)
+    batch = with_column(in_months, "Weight", lambda weights: weights + 40)
     causes = {cause.cause: cause.columns for cause in world.report(batch).causes}
     assert causes["unit_error"] == ["Age"]
     assert set(causes["population_shift"]) == {"Weight", "BMI"}
@@ -226,11 +194,6 @@ def test_the_severity_says_whether_the_accuracy_was_measured(report_on, world, d
 def test_the_report_has_the_schema_that_is_documented(world, fresh):
     """A change of the report is visible in review. To write the file anew: the command in docs/drift.md."""
     assert json.loads(SCHEMA.read_text()) == msgspec.json.schema(Report)
-
-
-def test_a_report_is_read_back_from_its_json(report_on):
-    report = report_on("combined", 0.3)
-    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
 
 def test_the_table_has_every_column_and_the_verdict(world, report_on):

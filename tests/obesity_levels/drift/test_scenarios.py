@@ -62,13 +62,10 @@ def test_label_imbalance_moves_its_share_of_the_rows_to_one_level(apply, fresh, 
 
 
 def test_label_imbalance_brings_whole_rows_that_were_there(apply, fresh):
-    known = {(*numbers, label) for numbers, label in zip(fresh.numbers.tolist(), fresh.labels.tolist(), strict=True)}
-    for numbers, label in zip(*(part.tolist() for part in _parts(apply("label_imbalance", 0.5))), strict=True):
-        assert (*numbers, label) in known
-
-
-def _parts(batch):
-    return batch.numbers, batch.labels
+    known, brought = (
+        np.column_stack([batch.numbers, batch.labels]).tolist() for batch in (fresh, apply("label_imbalance", 0.5))
+    )
+    assert all(row in known for row in brought)
 
 
 def test_a_level_that_no_row_has_leaves_the_batch_as_it_is(apply, fresh, world, drift_params):
@@ -93,13 +90,6 @@ def test_a_category_swap_hits_its_share_and_always_gives_another_category(apply,
     assert ((batch.choices >= 0) & (batch.choices < counts)).all()
 
 
-def test_pounds_and_inches_are_off_their_scale_where_the_model_sees_them_as_missing(apply):
-    batch = apply("unit_error_lb_in", 1.0)
-    height = NUMBERS.index("Height")
-    assert batch.numbers[:, height].min() > 39
-    assert np.isnan(batch.on_scale()[:, height]).all()
-
-
 def test_a_unit_error_hits_its_share_of_the_rows(apply, fresh):
     weight = NUMBERS.index("Weight")
     ratio = apply("unit_error", 0.5).numbers[:, weight] / fresh.numbers[:, weight]
@@ -111,4 +101,3 @@ def test_every_scenario_is_simulated_the_field_errors_in_full(drift_params):
     found = cases(drift_params.scenarios)
     assert {name for name, _ in found} == set(SCENARIOS)
     assert {i for name, i in found if name in ("noise", "category_swap", "unit_error", "unit_error_lb_in")} == {1.0}
-    assert [i for name, i in found if name == "combined"] == [0.1, 0.3, 0.5]

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import as_table, matrix_of, records
+from tests.strategies import as_table, few_examples, matrix_of, records
 
-from obesity_levels.model.features import MISSING, body_mass_index, encode_rows, encode_table, input_matrix
-from obesity_levels.schema import ANSWERS, BMI, CATEGORIES, PROFILES, SCALES
+from obesity_levels.model.features import MISSING, encode_rows, encode_table, input_matrix
+from obesity_levels.schema import ANSWERS, BMI, CATEGORIES, PROFILES
 
 RECORD = {
     **{"Gender": "Male", "Age": 21.0, "Height": 1.6, "Weight": 64.0, "family_history_with_overweight": "yes"},
@@ -23,13 +23,13 @@ def test_a_record_becomes_its_numbers_its_codes_and_the_body_mass_index():
 
 
 def test_the_columns_of_each_profile_are_those_that_it_may_know():
-    assert PROFILES["full"] == (*ANSWERS, BMI)
     assert set(PROFILES["full"]) - set(PROFILES["no_weight"]) == {"Weight", BMI}
     assert set(PROFILES["full"]) - set(PROFILES["habits"]) == {"Height", "Weight", BMI}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@given(rows=st.lists(records(), min_size=1, max_size=5))
+@few_examples
+@given(rows=st.lists(records(), max_size=20))
 def test_a_missing_cell_is_coded_as_missing_and_no_other_is(profile, rows):
     matrix = matrix_of(rows, profile)
     assert matrix.dtype == np.float32
@@ -40,22 +40,19 @@ def test_a_missing_cell_is_coded_as_missing_and_no_other_is(profile, rows):
     assert np.isfinite(matrix).all()
 
 
-@given(rows=st.lists(records(), min_size=1, max_size=5))
+@few_examples
+@given(rows=st.lists(records(), min_size=1, max_size=20))
 def test_a_table_and_records_give_the_same_matrix(rows):
     table = as_table([row | {"NObeyesdad": "Normal_Weight"} for row in rows])
     np.testing.assert_array_equal(input_matrix(encode_table(table), "full"), matrix_of(rows))
 
 
-@given(rows=st.lists(records(), min_size=2, max_size=5))
+@few_examples
+@given(rows=st.lists(records(), min_size=2, max_size=20))
 def test_each_row_is_coded_by_itself(rows):
     together = matrix_of(rows)
     alone = np.concatenate([matrix_of([row]) for row in rows])
     np.testing.assert_array_equal(together, alone)
-
-
-def test_missing_lies_below_every_scale_and_every_code():
-    assert min(low for low, _ in SCALES.values()) > MISSING
-    assert MISSING < 0
 
 
 def test_an_unknown_category_is_an_error_and_not_a_missing_cell():
@@ -77,17 +74,9 @@ def test_categories_are_coded_by_their_order_in_the_schema(name):
     assert matrix_of(rows)[:, ANSWERS.index(name)].tolist() == list(range(len(rows)))
 
 
-def test_the_body_mass_index_is_weight_over_height_squared():
-    assert body_mass_index(2.0, 80.0) == 20
-
-
-def test_no_rows_are_a_matrix_without_rows():
-    assert matrix_of([]).shape == (0, len(PROFILES["full"]))
-
-
 def test_the_modules_that_the_service_imports_need_no_pandas_scipy_or_scikit_learn():
     code = (
-        "import sys, obesity_levels.model.classifier, obesity_levels.model.features, obesity_levels.schema\n"
+        "import sys, service.app, obesity_levels.drift.histograms\n"
         "print([name for name in ('pandas', 'scipy', 'sklearn', 'pyarrow', 'mlflow', 'dvc') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
