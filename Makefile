@@ -26,6 +26,7 @@ requirements: setup ## the same as setup
 $(VENV)/ready: requirements.lock service/assets.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "error: Python 3.11, 3.12 or 3.13 is needed, $$($(PYTHON) --version) was found: make setup PYTHON=python3.11" >&2; exit 1; }
+	@test ! -L $(VENV) || { echo "error: $(VENV) is a link, and what it points to would be emptied: remove the link first" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	awk '/^[^ ]/ {of_uv = /^uv==/} of_uv' requirements.lock > $(VENV)/uv.lock
 	python -m pip install --quiet --require-hashes -r $(VENV)/uv.lock

@@ -110,3 +110,12 @@ def test_a_false_number_that_was_committed_is_found(clone):
     clone.run("dvc", "repro", "--force", "--single-item", "clean")
     assert "metrics/clean.json" in clone.run("git", "diff", "--name-only", check=False).stdout
     assert path.read_text() == truth
+
+
+def test_an_environment_that_is_a_link_is_not_emptied(clone, tmp_path):
+    (tmp_path / "theirs").write_text("packages")
+    (clone.path / ".venv").symlink_to(tmp_path)
+    refused = clone.run("make", "setup", check=False)
+    assert refused.returncode != 0
+    assert "error: .venv is a link" in refused.stderr
+    assert (tmp_path / "theirs").exists()

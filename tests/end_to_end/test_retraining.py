@@ -85,6 +85,13 @@ def test_a_retraining_that_fails_leaves_the_workspace_as_it_is_and_nobody_is_tol
     assert clone.changed_files() == [" M README.md", "?? new.csv"]
 
 
+def test_in_a_shallow_repository_nothing_is_trained_and_the_way_out_is_named(clone, retraining, rows):
+    clone.write(".git/shallow", clone.run("git", "rev-parse", "HEAD").stdout)
+    said = retraining(rows.assign(Age=rows["Age"] + 25), status=1)
+    assert "run `git fetch --unshallow` first" in said
+    assert "Running stage" not in said
+
+
 def test_too_few_rows_and_rows_without_labels_are_said_to_be(retraining, rows):
     retraining(rows[:20], status=4)
     assert "has no column 'NObeyesdad'" in retraining(rows.drop(columns="NObeyesdad"), status=1)

@@ -28,8 +28,10 @@ def retrain(source: Path) -> Retrained:
     """Run an experiment with `source` as its only data, and leave the workspace as it is.
 
     The same rows on the same commit, with the same uncommitted changes, are run once. Raises ArtifactError if the
-    experiment fails.
+    experiment fails, or at once in a shallow repository, where DVC would train and record nothing.
     """
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        raise ArtifactError("DVC records no experiment in a shallow repository: run `git fetch --unshallow` first")
     changes = source.read_bytes() + git("diff", "HEAD").encode()
     name = f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
     existed = name in dict(experiments())
