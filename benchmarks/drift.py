@@ -88,7 +88,8 @@ def people(rows: int, seed: list[int]) -> Batch:
     """Fresh people, damaged as those of the source are, as the drift command reads them."""
     population = load_yaml(ROOT / params().ingest.source, Population)
     number = int(np.random.default_rng(seed).integers(2**31))
-    return Batch.of_raw(simulate(population, rows, number), params().clean.missing_marks)
+    clean = params().clean
+    return Batch.of_raw(simulate(population, rows, number), clean.missing_marks, clean.reported_lost_share)
 
 
 def fresh(pool: Pool, batches: int) -> Iterator[list[str]]:

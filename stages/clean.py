@@ -15,6 +15,9 @@ def main() -> None:
     rejected.to_csv(REJECTED_CSV, lineterminator="\n")
     write_json(account, CLEAN_METRICS)
     rows = account["rows"]
+    for column, lost in account["lost"].items():
+        guess = f"; they look like {lost['looks_like']}" if lost["looks_like"] else ""
+        print(f"warning: {column}: {lost['share']:.0%} of the filled cells are unreadable or off its scale{guess}")
     print(f"kept {rows['kept']} of {rows['read']} rows: {len(rejected)} rejected, {rows['merged']} merged duplicates")
 
 

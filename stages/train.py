@@ -38,6 +38,7 @@ def main() -> None:
         params=msgspec.to_builtins(train_params),
         search=searched,
         libraries={name: version(name) for name in ("scikit-learn", "skl2onnx", "onnx")},
+        missing_marks=params.clean.missing_marks,
     )
     MODELS.mkdir(exist_ok=True)
     (MODELS / CLASSIFIER).write_bytes(onnx)

@@ -63,6 +63,8 @@ class DuplicatesParams(Section):
 
 class CleanParams(Section):
     missing_marks: list[str]
+    reported_lost_share: Share
+    max_lost_share: Share
     duplicates: DuplicatesParams
 
 

@@ -1,6 +1,6 @@
 """Raw rows to clean rows, with an account of every cell and every row that changed. Nothing is invented."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from obesity_levels.data.duplicates import merge_duplicates
+from obesity_levels.data.losses import Loss, find_losses, refuse_losses
 from obesity_levels.data.source import extra_columns
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import CleanParams
@@ -42,11 +43,13 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
       missing) and the label, indexed by line number;
     - the rejected rows as they were read, with their REASON;
     - the account: rows read = kept + rejected + merged; of all cells read, those normalised and those set missing, by
-      column and cause; of the rows kept, the cells restored from a duplicate.
+      column and cause; of the rows kept, the cells restored from a duplicate; the columns that have lost many cells.
 
-    Raises TooFewRowsError if no row is left.
+    Raises SourceError if too much of a column would be lost (`max_lost_share`), TooFewRowsError if no row is left.
     """
     cells = read_cells(raw, params.missing_marks)
+    losses = losses_of(raw, cells, params.reported_lost_share)
+    refuse_losses(losses, params.max_lost_share)
     rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
     label_cause = cells[LABEL].cause
     unanswered = rows[list(ANSWERS)].isna().all(axis=1)
@@ -79,6 +82,10 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
             },
             "restored": restored,
         },
+        # without the texts: they are answers of people
+        "lost": {
+            loss.column: {"share": loss.share, "looks_like": ", ".join(loss.looks_like) or None} for loss in losses
+        },
     }
     return kept, rejected, account
 
@@ -86,6 +93,13 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
 def read_cells(raw: pd.DataFrame, missing_marks: Sequence[str]) -> dict[str, Cells]:
     """Read the cells of those of the 17 columns that `raw` has; texts in `missing_marks` stand for missing answers."""
     return {name: _read_column(raw[name], name, missing_marks) for name in COLUMNS if name in raw}
+
+
+def losses_of(raw: pd.DataFrame, cells: Mapping[str, Cells], least_share: float) -> list[Loss]:
+    """The columns of `raw`, read as `cells`, of which at least `least_share` of the filled cells cannot be used."""
+    lost = {name: np.isin(column.cause, (UNREADABLE, _OUT_OF_SCALE)) for name, column in cells.items()}
+    filled = {name: int((~np.isin(column.cause, (_EMPTY, _MARKER))).sum()) for name, column in cells.items()}
+    return find_losses(raw, lost, filled, least_share)
 
 
 def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:

@@ -24,13 +24,15 @@ def read_raw(path: Path, required: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a CSV file with the columns of UCI 544 that are `required`, in any order, and perhaps others.
 
     UTF-8, with or without a byte-order mark; any line ends; empty lines are skipped. Returns every column as text,
-    unchanged, indexed by LINE. Raises SourceError, which names `path` and what to do, if the file is not such a table.
+    unchanged, indexed by LINE; one without a name is called by its place, such as `(column 18)`. Raises SourceError,
+    which names `path` and what to do, if the file is not such a table.
     """
     text = _decoded(path)
     if not text.strip():
         raise SourceError(f"{path} is empty: give a CSV file with a header and the 17 columns of UCI 544")
     rows = _numbered_rows(path, text)
-    names = [name.strip() for name in next(rows)[1]]
+    # Spreadsheets write columns without a name beside a table: they are dropped, like other columns, and counted.
+    names = [name.strip() or f"(column {at})" for at, name in enumerate(next(rows)[1], 1)]
     _check_header(path, names, required)
     schema = pa.schema([(name, pa.string()) for name in names])
     lines: list[int] = []

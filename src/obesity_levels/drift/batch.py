@@ -13,7 +13,8 @@ import pandas as pd
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from obesity_levels.data.cleaning import UNREADABLE, read_cells
+from obesity_levels.data.cleaning import UNREADABLE, losses_of, read_cells
+from obesity_levels.data.losses import Loss
 from obesity_levels.data.source import extra_columns
 from obesity_levels.drift.histograms import Floats
 from obesity_levels.io import NO_LABEL, Rows, level_indices
@@ -39,7 +40,7 @@ class Batch:
     `choices`, shape (rows, 8), in the order of CHOICES: the code, -1 where missing.
     `labels`, shape (rows,): index in LEVELS, NO_LABEL where there is none.
     `unseen`: for each of CHOICES, the texts that are not a category, with their counts. `ignored`: columns of the file
-    that are not part of the questionnaire.
+    that are not part of the questionnaire. `losses`: columns of which many cells could not be read.
     """
 
     numbers: npt.NDArray[np.float64]
@@ -47,6 +48,7 @@ class Batch:
     labels: npt.NDArray[np.int64]
     unseen: dict[str, dict[str, int]]
     ignored: list[str] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
 
     @classmethod
     def of_table(cls, rows: pd.DataFrame, labels: npt.NDArray[np.int64]) -> Self:
@@ -62,7 +64,7 @@ class Batch:
         return cls.of_table(rows.answers, rows.labels)
 
     @classmethod
-    def of_raw(cls, raw: pd.DataFrame, missing_marks: Sequence[str]) -> Self:
+    def of_raw(cls, raw: pd.DataFrame, missing_marks: Sequence[str], reported_lost_share: float) -> Self:
         """From raw rows, as `read_raw` returns them, with or without a column of labels."""
         cells = read_cells(raw, missing_marks)
         table = pd.DataFrame({name: cells[name].values for name in ANSWERS}, index=raw.index)
@@ -70,8 +72,8 @@ class Batch:
         unreadable = {name: raw[name][cells[name].cause == UNREADABLE].str.strip() for name in CHOICES}
         unseen = {name: texts.value_counts().to_dict() for name, texts in unreadable.items() if len(texts)}
         numbers = np.column_stack([np.asarray(cells[name].found) for name in NUMBERS])
-        ignored = extra_columns(list(raw.columns))
-        return replace(cls.of_table(table, labels), numbers=numbers, unseen=unseen, ignored=ignored)
+        ignored, losses = extra_columns(list(raw.columns)), losses_of(raw, cells, reported_lost_share)
+        return replace(cls.of_table(table, labels), numbers=numbers, unseen=unseen, ignored=ignored, losses=losses)
 
     def __len__(self) -> int:
         return len(self.labels)

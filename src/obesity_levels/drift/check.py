@@ -76,7 +76,11 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
 def check_file(path: Path, models: Path) -> Checked:
     """Check the rows of a CSV file, with or without labels."""
     calibrated = load_calibrated(models, FEATURES)
-    batch = Batch.of_raw(read_raw(path, ANSWERS), load_params().clean.missing_marks)
+    clean = load_params().clean
+    marks = calibrated.held_out.classifier.manifest.missing_marks
+    batch = Batch.of_raw(
+        read_raw(path, ANSWERS), clean.missing_marks if marks is None else marks, clean.reported_lost_share
+    )
     return _check(calibrated, batch, Source("file", os.fsencode(path.name).decode(errors="replace")))
 
 

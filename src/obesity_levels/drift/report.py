@@ -9,6 +9,7 @@ import pandas as pd
 from msgspec import Meta
 from tabulate import tabulate
 
+from obesity_levels.data.losses import Loss
 from obesity_levels.drift.batch import Batch, Scored
 from obesity_levels.drift.causes import Cause, find_causes, unseen_texts
 from obesity_levels.drift.detection import Detector, Results
@@ -84,6 +85,7 @@ class Report(msgspec.Struct, frozen=True):
     rows: int
     labelled_rows: int
     columns_ignored: Annotated[list[str], Meta(description="columns of the file that are not of the questionnaire")]
+    columns_lost: Annotated[list[Loss], Meta(description="columns of which many cells could not be read")]
     verdict: Verdict
     severity: Annotated[Severity | None, Meta(description="by the accuracy lost; null where there is no drift")]
     severity_basis: Annotated[
@@ -117,6 +119,7 @@ def build_report(
         rows=results.rows,
         labelled_rows=int(results.labelled[0]),
         columns_ignored=batch.ignored,
+        columns_lost=batch.losses,
         verdict=verdict,
         severity=severity(lost, detector.params.severity) if drifted else None,
         severity_basis=("measured" if measured else "estimated") if drifted else None,

@@ -64,6 +64,8 @@ class Manifest(msgspec.Struct, frozen=True):
     params: dict[str, Any]
     search: Search
     libraries: dict[str, str]
+    missing_marks: list[str] | None = None
+    """Texts that stood for a missing answer in the source; None in a manifest of before they were in it."""
 
     @property
     def version(self) -> str:

@@ -26,6 +26,12 @@ def test_columns_may_come_in_any_order_and_with_others(tmp_path):
     assert extra_columns(list(table.columns)) == ["id"]
 
 
+def test_columns_without_a_name_are_called_by_their_place(tmp_path):
+    table = read_raw(written(tmp_path, f",{HEADER},,\n7,{ROW},,\n"))
+    assert table.loc[2, list(COLUMNS)].tolist() == ROW.split(",")
+    assert extra_columns(list(table.columns)) == ["(column 1)", "(column 19)", "(column 20)"]
+
+
 @pytest.mark.parametrize(
     "content",
     [

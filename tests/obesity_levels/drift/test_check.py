@@ -11,6 +11,7 @@ import pytest
 
 from obesity_levels.data.simulation import simulate
 from obesity_levels.drift.check import check_file
+from obesity_levels.drift.report import report_table
 from obesity_levels.errors import ArtifactError, SourceError
 from obesity_levels.schema import LABEL
 
@@ -68,6 +69,25 @@ def test_one_unknown_category_everywhere_is_drift_and_is_shown(check, rows):
     assert causes_of(report) == [("unseen_categories", ["MTRANS"])]
     (column,) = (column for column in report.columns if column.name == "MTRANS")
     assert column.unseen == {"Scooter": 300}
+
+
+def test_labels_that_are_codes_are_said_to_be_and_the_verdict_is_that_of_the_answers(check, rows):
+    report = check(rows.assign(**{LABEL: "6"}))
+    assert (report.verdict, report.labelled_rows) == ("no drift", 0)
+    (lost,) = report.columns_lost
+    assert (lost.column, lost.filled, lost.lost) == (LABEL, 300, 300)
+    assert "codes 6 for the levels" in str(lost)
+    assert f"warning: {LABEL}: 300 of 300 filled cells (100%) are not a level: '6' (300)" in report_table(report)
+
+
+def test_the_marks_of_missing_answers_are_those_that_the_model_was_made_with(check, rows, project, tmp_path):
+    batch = rows.assign(CALC=rows["CALC"].where(rows.index % 25 > 0, "keine Angabe"))
+    assert causes_of(check(batch)) == [("unseen_categories", ["CALC"])]
+    models = shutil.copytree(project / "models", tmp_path / "models", copy_function=shutil.copyfile)
+    manifest = json.loads((models / "manifest.json").read_text())
+    manifest["missing_marks"].append("Keine Angabe")
+    (models / "manifest.json").write_text(json.dumps(manifest))
+    assert check(batch, models).verdict == "no drift"
 
 
 def test_an_unknown_column_and_the_order_of_columns_and_rows_change_nothing(check, rows):

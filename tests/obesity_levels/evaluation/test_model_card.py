@@ -48,6 +48,12 @@ def test_it_has_the_results_each_level_each_slice_and_each_condition(measured, p
         assert title in text
 
 
+def test_a_column_that_has_lost_many_cells_is_named(measured, params):
+    measured["clean"]["lost"] = {"Height": {"share": 0.06, "looks_like": "centimetres"}}
+    assert "| lost of `Height`" in card(measured, params)
+    assert "| 6.0% of the filled cells, which look like centimetres |" in card(measured, params)
+
+
 def test_a_condition_that_is_not_met_stands_out(measured, params):
     strict = msgspec.structs.replace(params.gate.at_least, accuracy=1.0)
     text = card(measured, msgspec.structs.replace(params, gate=msgspec.structs.replace(params.gate, at_least=strict)))
