@@ -143,7 +143,7 @@ PROCESSES ?= $(shell echo $$(($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 covers = { coverage report --include='$(1)/*' --fail-under=$(2) > /dev/null \
 	|| { echo "error: the tests run less than $(2) % of the lines of $(1)/: see Missing above" >&2; exit 1; }; }
 
-# Files run in order: the longest, end_to_end, come first, so that no core waits for another at the end.
+# Files run in the order of tests/conftest.py.
 test: setup ## run the whole test suite (COVERAGE=1: fail below the required coverage; TESTS=tests/service: only a part)
 	pytest -q --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term) $(TESTS)
 	$(if $(COVERAGE),@$(call covers,src,95) && $(call covers,service,90))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import ROOT
 from tests.serving import PATIENT
+from tests.strategies import few_examples
 
 from obesity_levels.data.cleaning import clean_rows, losses_of, read_cells
 from obesity_levels.data.simulation import as_text, draw_people
@@ -80,6 +81,7 @@ def test_a_small_part_of_a_column_is_reported_and_the_rest_is_kept(texts):
     assert len(kept) == len(clean_rows(texts, CLEAN)[0])
 
 
+@few_examples
 @given(st.integers(0, 100))
 def test_of_a_column_as_many_cells_may_be_lost_as_the_params_allow(lost):
     row = {name: str(answer) for name, answer in PATIENT.items()} | {LABEL: "Normal_Weight", "CH2O": ""}
