@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from obesity_levels.data.duplicates import merge_duplicates
-from obesity_levels.data.losses import Loss, find_losses, refuse_losses
+from obesity_levels.data.losses import Loss, describe_loss, refuse_losses
 from obesity_levels.data.source import extra_columns
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import CleanParams
@@ -48,7 +48,7 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     Raises SourceError if too much of a column would be lost (`max_lost_share`), TooFewRowsError if no row is left.
     """
     cells = read_cells(raw, params.missing_marks)
-    losses = losses_of(raw, cells, params.reported_lost_share)
+    losses = losses_of(raw, cells, min(params.reported_lost_share, params.max_lost_share))
     refuse_losses(losses, params.max_lost_share)
     rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
     label_cause = cells[LABEL].cause
@@ -97,9 +97,13 @@ def read_cells(raw: pd.DataFrame, missing_marks: Sequence[str]) -> dict[str, Cel
 
 def losses_of(raw: pd.DataFrame, cells: Mapping[str, Cells], least_share: float) -> list[Loss]:
     """The columns of `raw`, read as `cells`, of which at least `least_share` of the filled cells cannot be used."""
-    lost = {name: np.isin(column.cause, (UNREADABLE, _OUT_OF_SCALE)) for name, column in cells.items()}
-    filled = {name: int((~np.isin(column.cause, (_EMPTY, _MARKER))).sum()) for name, column in cells.items()}
-    return find_losses(raw, lost, filled, least_share)
+    losses = []
+    for name, column in cells.items():
+        lost = column.cause >= UNREADABLE  # or off its scale
+        filled = int(lost.sum() + (column.cause == _VALID).sum())
+        if lost.any() and lost.sum() >= least_share * filled:
+            losses.append(describe_loss(raw[name], lost, filled))
+    return losses
 
 
 def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:

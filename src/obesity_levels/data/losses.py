@@ -1,6 +1,6 @@
 """Columns of which cleaning would lose many cells: how many, and what is written there instead of an answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -60,22 +60,12 @@ class Loss(msgspec.Struct, frozen=True):
         )
 
 
-def find_losses(
-    raw: pd.DataFrame, lost: Mapping[str, npt.NDArray[np.bool_]], filled: Mapping[str, int], least_share: float
-) -> list[Loss]:
-    """The columns of `raw` of which at least `least_share` of the filled cells are lost.
-
-    `lost` has for each column which cells, shape (rows,), are unreadable or off its scale, and `filled` the number of
-    cells that are neither empty nor a mark of a missing answer.
-    """
-    losses = []
-    for name, cells in lost.items():
-        count = int(cells.sum())
-        if count and count >= least_share * filled[name]:
-            texts = raw[name][cells].str.strip().value_counts()
-            most = {_cut(str(text)): int(times) for text, times in texts.head(_MOST_TEXTS).items()}
-            losses.append(Loss(name, filled[name], count, most, _guesses(name, texts)))
-    return losses
+def describe_loss(column: pd.Series, lost: npt.NDArray[np.bool_], filled: int) -> Loss:
+    """What is lost of a raw column: `lost`, shape (rows,), says which cells; `filled` is the number of filled ones."""
+    texts = column[lost].str.strip().value_counts()
+    most = {_cut(str(text)): int(times) for text, times in texts.head(_MOST_TEXTS).items()}
+    name = str(column.name)
+    return Loss(name, filled, int(lost.sum()), most, _guesses(name, texts))
 
 
 def refuse_losses(losses: Sequence[Loss], max_share: float) -> None:
