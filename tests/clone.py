@@ -60,10 +60,8 @@ class Clone:
             raise AssertionError(f"{' '.join(command)} ended with {run.returncode}\n{run.stdout}\n{run.stderr}")
         return run
 
-    def write(self, name: str, content: str | bytes) -> Path:
-        path = self.path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
+    def write(self, name: str, content: str | bytes) -> None:
+        (self.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def set_params(self, values: dict[str, Any]) -> None:
         """Change keys of params.yaml, such as `train.seed`."""

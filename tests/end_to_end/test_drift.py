@@ -130,6 +130,8 @@ def test_a_terminal_that_knows_ascii_only_and_an_output_that_cannot_be_written_a
     "arguments",
     [
         [],
+        ["--drift-type", "magic"],
+        ["--drift-type", "noise", "--intensity", "0"],
         ["--drift-type", "noise", "--intensity", "nan"],
         ["--data", "batch.csv", "--intensity", "0.3"],
         ["--data", "batch.csv", "--drift-type", "noise"],

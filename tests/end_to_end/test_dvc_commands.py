@@ -8,13 +8,12 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler
 
 import pytest
-from ruamel.yaml import YAML
 from tests.conftest import ROOT
 from tests.serving import http_server
 
+from obesity_levels.params import read_yaml
 from obesity_levels.schema import PROFILES
 
-yaml = YAML(typ="safe")
 REAL = ROOT.parent / "shared/data/obesity_estimation_modified.csv"
 
 
@@ -62,7 +61,7 @@ def test_the_report_of_a_review_compares_metrics_params_and_plots_and_fits_into_
     clone.run("git", "rm", "--quiet", "-r", "metrics")
     clone.commit("Before there were metrics")
     clone.run("git", "checkout", "--quiet", "HEAD~2", "--", "metrics", "params.yaml")
-    job = yaml.load(clone.path / ".github/workflows/ci.yaml")["jobs"]["report"]
+    job = read_yaml(clone.path / ".github/workflows/ci.yaml")["jobs"]["report"]
     (script,) = (step["run"] for step in job["steps"] if step.get("name") == "Write the report")
     script = script.replace("source .venv/bin/activate\n", "")
     clone.run("bash", "-e", "-o", "pipefail", "-c", script, BASE="HEAD", GITHUB_STEP_SUMMARY=str(tmp_path / "summary"))

@@ -79,6 +79,9 @@ def test_without_metrics_the_model_is_served_and_says_that_none_are_known(artifa
     ("name", "value", "said"),
     [
         ("PORT", "http", "set PORT to the port to listen on, 1 to 65535"),
+        ("PORT", "\udcff", "set PORT to"),
+        ("MAX_PATIENTS", "-1", "set MAX_PATIENTS to"),
+        ("MAX_BODY_BYTES", "10MB", "set MAX_BODY_BYTES to the largest body in bytes"),
         ("PORT", "70000", "Expected `int` <= 65535: set PORT to"),
         ("WORKERS", "0", "set WORKERS to the number of processes that answer, 1 to 64"),
         ("LOG_LEVEL", "loud - at `$.x`", "set LOG_LEVEL to debug, info, warning"),

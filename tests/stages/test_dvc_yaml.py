@@ -7,13 +7,12 @@ import sys
 from typing import NamedTuple
 
 import pytest
-from ruamel.yaml import YAML
 from tests.clone import Clone, copy_clone
 from tests.conftest import ROOT
 
-from obesity_levels.params import Params
+from obesity_levels.params import Params, read_yaml
 
-STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 SCRIPTS = {name: stage["cmd"].removeprefix("python ") for name, stage in STAGES.items()}
 
 
