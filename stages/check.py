@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from obesity_levels.data.layout import load_layout
 from obesity_levels.data.simulation import Population
 from obesity_levels.data.source import is_simulated, read_raw
 from obesity_levels.errors import run_stage
@@ -9,11 +10,12 @@ from obesity_levels.params import load_params, load_yaml
 
 
 def main() -> None:
-    source = Path(load_params().ingest.source)
+    params = load_params().ingest
+    source, layout = Path(params.source), load_layout(Path(params.layout))
     if is_simulated(source):
         load_yaml(source, Population)
     else:
-        read_raw(source)
+        read_raw(source, layout=layout)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from obesity_levels.data.layout import load_layout
+from obesity_levels.data.layout_proposal import propose_layout
+from obesity_levels.data.simulation import Population
 from obesity_levels.data.source import read_raw
 from obesity_levels.drift.check import DEFAULT_INTENSITY, Checked, check_file, check_simulation, write_report
 from obesity_levels.drift.report import report_table
@@ -21,14 +24,18 @@ from obesity_levels.errors import ArtifactError, ObesityLevelsError
 from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences
 from obesity_levels.io import read_json
-from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, REPORTS
+from obesity_levels.params import load_params, load_yaml
+from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, POPULATION_YAML, REPORTS
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
 
 DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
 
-FOLDER = click.Path(path_type=Path)
+FILE = FOLDER = click.Path(path_type=Path)
+LAYOUT = click.option(
+    "--layout", type=FILE, metavar="FILE", help="How the rows are written.  [default: ingest.layout of params.yaml]"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,7 +56,7 @@ def commands() -> None:
     """Inspect, check and register the results of the pipeline in the current folder.
 
     The pipeline itself is run by DVC (`dvc repro`, `dvc exp run`). Exit status: 0 success, 1 an error, 2 wrong usage;
-    `drift` and `retrain` have more.
+    `drift`, `layout` and `retrain` have more.
     """
 
 
@@ -64,7 +71,28 @@ def results() -> None:
 
 
 @commands.command()
-@click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Check the rows of this CSV file.")
+@click.argument("file", type=FILE)
+@click.option("--output", type=FILE, metavar="FILE", required=True, help="The YAML file to write.")
+def layout(file: Path, output: Path) -> None:
+    """Propose a layout for FILE: how it is written, and what its columns, words and codes mean.
+
+    The evidence is beside each line. Nothing takes effect before a person has read the layout and named it in
+    ingest.layout, or with --layout. Exit status: 0 written; 3 written, with a "?" to fill in; 1 an error.
+    """
+    proposal = propose_layout(file, load_params(), load_yaml(POPULATION_YAML, Population))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(str(proposal), encoding="utf-8")
+    click.echo(f"written: {output}")
+    if proposal.open_lines:
+        lines = "1 line" if proposal.open_lines == 1 else f"{proposal.open_lines} lines"
+        click.echo(f'{lines} with a "?": replace each by what is meant, then use the layout')
+        sys.exit(3)
+    click.echo(f"Read it, then: dvc exp run -S ingest.source={file} -S ingest.layout={output}")
+
+
+@commands.command()
+@click.option("--data", type=FILE, metavar="FILE", help="Check the rows of this file.")
+@LAYOUT
 @click.option("--drift-type", type=click.Choice(list(SCENARIOS)), help="Simulate this kind of drift instead.")
 @click.option(
     "--intensity",
@@ -76,6 +104,7 @@ def results() -> None:
 @click.option("--alias", metavar="NAME", help="Use the registered model with this alias instead, such as champion.")
 def drift(
     data: Path | None,
+    layout: Path | None,
     drift_type: str | None,
     intensity: float | None,
     output: Path,
@@ -84,7 +113,7 @@ def drift(
 ) -> None:
     """Check whether rows have drifted from those that the model was trained on.
 
-    Prints a table and writes a report with figures. Name either --data, a CSV file with or without labels, or
+    Prints a table and writes a report with figures. Name either --data, a file with or without labels, or
     --drift-type, which checks the validation and test rows with simulated drift. The project must hold the rows that
     the model was made from. Exit status: 0 no drift, 3 drift, 4 too few rows to tell, 1 an error.
     """
@@ -92,6 +121,8 @@ def drift(
         raise click.UsageError("name either --data or --drift-type")
     if data is not None and intensity is not None:
         raise click.UsageError("--intensity belongs to --drift-type: leave it out with --data")
+    if data is None and layout is not None:
+        raise click.UsageError("--layout belongs to --data: leave it out with --drift-type")
     if intensity is not None and math.isnan(intensity):
         raise click.UsageError("--intensity must be a number, more than 0 and at most 1")
     if model is not None and alias is not None:
@@ -102,7 +133,7 @@ def drift(
 
         chosen = registered_model(alias)
     with chosen as models:
-        checked = check_file(data, models) if data else check_simulation(str(drift_type), intensity, models)
+        checked = check_file(data, models, layout) if data else check_simulation(str(drift_type), intensity, models)
     sys.exit(_report_drift(checked, output))
 
 
@@ -156,28 +187,30 @@ def fetch(alias: str, to: Path) -> None:
 
 
 @commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
-def retrain(file: Path) -> None:
+@click.argument("file", type=FILE)
+@LAYOUT
+def retrain(file: Path, layout: Path | None) -> None:
     """Train on the labelled rows of FILE, if they have drifted.
 
     Runs an experiment of DVC with FILE as its only data, and says whether its model passes the gate. The workspace is
     left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 1 an error.
     """
     source = retraining.in_project(file)
-    read_raw(source)  # requires labels, which the check for drift does not
-    checked = check_file(source, MODELS)
+    layout = retraining.in_project(layout or Path(load_params().ingest.layout))
+    read_raw(source, layout=load_layout(layout))  # requires labels, which the check for drift does not
+    checked = check_file(source, MODELS, layout)
     status = _report_drift(checked, REPORTS)
     if checked.report.verdict == "no drift":
         click.echo(f"\n{source} has not drifted: nothing was trained")
     if checked.report.verdict != "drift":
         sys.exit(status)
-    name, gate, existed = retraining.retrain(source)
+    name, gate, existed = retraining.retrain(source, layout)
     existing = "exists already" if existed else "was made from it alone"
     click.echo(f"\n{source} has drifted: the experiment {name} {existing}; its model is {gate.model_version}.")
     click.echo("It passes the gate:" if gate.passed else "It does NOT pass the gate:")
     for condition, found in gate.conditions.items():
         click.echo(f"  {'holds' if found.holds else 'FAILS'}  {condition}: {found}")
-    for line in retraining.next_steps(source, name):
+    for line in retraining.next_steps(source, layout, name):
         click.echo(line)
 
 

@@ -52,6 +52,7 @@ class Section(msgspec.Struct, forbid_unknown_fields=True):
 
 class IngestParams(Section):
     source: Annotated[str, Meta(min_length=1)]
+    layout: Annotated[str, Meta(min_length=1)]
     rows: Annotated[int, Meta(ge=1, le=100_000_000)]
     seed: Seed
 

@@ -5,6 +5,7 @@ from pathlib import Path
 PARAMS_YAML = Path("params.yaml")
 DVC_LOCK = Path("dvc.lock")
 
+POPULATION_YAML = Path("data/population.yaml")
 RAW_CSV = Path("data/raw.csv")
 CLEAN_PARQUET = Path("data/clean.parquet")
 REJECTED_CSV = Path("data/rejected.csv")

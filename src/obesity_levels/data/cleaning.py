@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from obesity_levels.data.duplicates import merge_duplicates
-from obesity_levels.data.losses import Loss, describe_loss, refuse_losses
+from obesity_levels.data.losses import Loss, describe_loss, refuse_losses, refuse_pounds
 from obesity_levels.data.source import extra_columns
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import CleanParams
@@ -45,12 +45,14 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     - the account: rows read = kept + rejected + merged; of all cells read, those normalised and those set missing, by
       column and cause; of the rows kept, the cells restored from a duplicate; the columns that have lost many cells.
 
-    Raises SourceError if too much of a column would be lost (`max_lost_share`), TooFewRowsError if no row is left.
+    Raises SourceError if too much of a column would be lost (`max_lost_share`) or weights look like pounds,
+    TooFewRowsError if no row is left.
     """
     cells = read_cells(raw, params.missing_marks)
     losses = losses_of(raw, cells, min(params.reported_lost_share, params.max_lost_share))
     refuse_losses(losses, params.max_lost_share)
     rows = pd.DataFrame({name: column.values for name, column in cells.items()}, index=raw.index)
+    refuse_pounds(rows)
     label_cause = cells[LABEL].cause
     unanswered = rows[list(ANSWERS)].isna().all(axis=1)
     conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != _VALID, unanswered]

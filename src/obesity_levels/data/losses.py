@@ -11,9 +11,11 @@ from msgspec import Meta
 
 from obesity_levels.errors import SourceError
 from obesity_levels.paths import RAW_CSV
-from obesity_levels.schema import CATEGORIES, LABEL, LEVELS, QUESTIONS, SCALES
+from obesity_levels.schema import CATEGORIES, LABEL, LEVELS, QUESTIONS, SCALES, Level
 
 _MOST_TEXTS = 3
+# Rows of normal weight from which their body-mass index is taken for a fact, and the index of obesity, in kg/m².
+_LEAST_ROWS, _OBESE = 30, 30.0
 # A guess is named if it fits at least so many of the lost cells.
 _LEAST_SHARE_OF_GUESS = 0.2
 
@@ -34,6 +36,9 @@ _UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "Age": {"months": (120, 1200), "years of birth": (1900, 2030)},
 }
 _YES_NO = {"yes", "no", "y", "n", "true", "false", "t", "f", "si", "sí", "s", "oui", "non", "ja", "nein"}
+
+
+_PROPOSING = "for the source FILE, `obesity-levels layout FILE --output layout.yaml` proposes one"
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -75,7 +80,18 @@ def refuse_losses(losses: Sequence[Loss], max_share: float) -> None:
         lines = "".join(f"\n  {loss}" for loss in losses)
         raise SourceError(
             f"{RAW_CSV}: more than {max_share:.0%} of the answers would be lost (clean.max_lost_share) in"
-            f" {', '.join(refused)}: write them as UCI 544 does; found{lines}"
+            f" {', '.join(refused)}:{lines}\nSay what they mean in a layout; {_PROPOSING}"
+        )
+
+
+def refuse_pounds(rows: pd.DataFrame) -> None:
+    """Raise SourceError if the clean `rows` of normal weight would be obese: pounds are on the scale of kilograms."""
+    normal = rows[rows[LABEL] == Level.NORMAL_WEIGHT]
+    bmi = (normal["Weight"] / normal["Height"] ** 2).dropna()
+    if len(bmi) >= _LEAST_ROWS and bmi.median() >= _OBESE:
+        raise SourceError(
+            f"{RAW_CSV}: rows labelled {Level.NORMAL_WEIGHT} have a median body-mass index of {bmi.median():.0f} kg/m²:"
+            f" Weight looks like pounds. Name the unit in a layout (units: {{Weight: lb}}); {_PROPOSING}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from obesity_levels.data.layout import load_layout
 from obesity_levels.data.source import read_raw
 from obesity_levels.drift.batch import Batch, Confidence, HeldOut, Scored, score
 from obesity_levels.drift.calibration import simulated
@@ -73,13 +74,14 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
     return Calibrated(detector, held_out, Batch.of_splits(train), params)
 
 
-def check_file(path: Path, models: Path) -> Checked:
-    """Check the rows of a CSV file, with or without labels."""
+def check_file(path: Path, models: Path, layout: Path | None = None) -> Checked:
+    """Check the rows of a file, with or without labels, written as `layout` says, by default as the source is."""
     calibrated = load_calibrated(models, FEATURES)
-    clean = load_params().clean
+    params = load_params()
+    clean, written = params.clean, load_layout(layout or Path(params.ingest.layout))
     marks = calibrated.held_out.classifier.manifest.missing_marks
     batch = Batch.of_raw(
-        read_raw(path, ANSWERS), clean.missing_marks if marks is None else marks, clean.reported_lost_share
+        read_raw(path, ANSWERS, written), clean.missing_marks if marks is None else marks, clean.reported_lost_share
     )
     return _check(calibrated, batch, Source("file", os.fsencode(path.name).decode(errors="replace")))
 

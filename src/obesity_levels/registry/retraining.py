@@ -24,21 +24,23 @@ class Retrained(NamedTuple):
     existed: bool
 
 
-def retrain(source: Path) -> Retrained:
-    """Run an experiment with `source` as its only data, and leave the workspace as it is.
+def retrain(source: Path, layout: Path) -> Retrained:
+    """Run an experiment with `source`, written as `layout` says, as its only data, and leave the workspace as it is.
 
     The same rows on the same commit, with the same uncommitted changes, are run once. Raises ArtifactError if the
     experiment fails, or at once in a shallow repository, where DVC would train and record nothing.
     """
     if git("rev-parse", "--is-shallow-repository") == "true":
         raise ArtifactError("DVC records no experiment in a shallow repository: run `git fetch --unshallow` first")
-    changes = source.read_bytes() + git("diff", "HEAD").encode()
+    changes = source.read_bytes() + layout.read_bytes() + git("diff", "HEAD").encode()
     name = f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
     existed = name in dict(experiments())
     if not existed:
-        command = dvc_command("exp", "run", "--temp", "--name", name, "-S", f"ingest.source={_hydra_value(source)}")
-        if not source.is_absolute():
-            command += ["--copy-paths", str(source)]
+        command = dvc_command("exp", "run", "--temp", "--name", name)
+        for key, path in {"source": source, "layout": layout}.items():
+            command += ["-S", f"ingest.{key}={_hydra_value(path)}"]
+            if not path.is_absolute():
+                command += ["--copy-paths", str(path)]
         if subprocess.run(command, env=dvc_environment(), check=False).returncode:
             raise ArtifactError(f"the experiment on {source} failed, see above; the workspace is unchanged")
     revision = dict(experiments()).get(name)
@@ -48,11 +50,13 @@ def retrain(source: Path) -> Retrained:
     return Retrained(name, gate, existed)
 
 
-def next_steps(source: Path, name: str) -> Iterator[str]:
+def next_steps(source: Path, layout: Path, name: str) -> Iterator[str]:
     """The commands that show, apply or remove the experiment `name` on `source`."""
     yield f"See it:    dvc exp diff HEAD {name}     (`dvc exp show` lists all)"
     yield f"Apply it:  dvc exp apply {name}"
     added = "params.yaml dvc.lock metrics plots"
+    if not layout.is_absolute() and git("status", "--porcelain", "--", str(layout)):
+        added += f" {shlex.quote(str(layout))}"
     if not (source.is_absolute() or git("ls-files", "--", str(source))):
         yield f"           dvc add {shlex.quote(str(source))}    (DVC keeps the rows, git their md5)"
         added += " " + " ".join(shlex.quote(str(path)) for path in (f"{source}.dvc", source.parent / ".gitignore"))

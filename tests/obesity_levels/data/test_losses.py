@@ -59,7 +59,7 @@ WRITTEN = {
 def test_a_column_that_is_written_in_another_way_is_refused_with_what_it_looks_like(texts, looks_like):
     name, change = WRITTEN[looks_like]
     raw = texts.assign(**{name: change(texts[name])})
-    with pytest.raises(SourceError, match=rf"clean\.max_lost_share\) in {name}: ") as error:
+    with pytest.raises(SourceError, match=rf"clean\.max_lost_share\) in {name}:\n") as error:
         clean_rows(raw, CLEAN)
     assert looks_like in str(error.value).splitlines()[1]
     assert repr(raw[name].mode()[0])[:20] in str(error.value)
@@ -69,9 +69,17 @@ def test_every_column_that_is_lost_is_named_with_its_share(texts):
     raw = texts.assign(SMOKE="0", CALC=texts["CALC"].where(texts.index % 4 > 0, "7"))
     with pytest.raises(SourceError) as error:
         clean_rows(raw, CLEAN)
-    _, smoke, calc = str(error.value).splitlines()
+    _, smoke, calc, way_out = str(error.value).splitlines()
     assert smoke.strip().startswith("SMOKE: 100 of 100 filled cells (100%) are not one of no, yes: '0' (100)")
     assert calc.strip().startswith("CALC: 25 of 100 filled cells (25%)")
+    assert "`obesity-levels layout FILE --output layout.yaml`" in way_out
+
+
+def test_pounds_are_on_the_scale_of_kilograms_and_refused_by_the_people_of_normal_weight(population):
+    raw = as_text(draw_people(population, 400, np.random.default_rng(3))).rename_axis("line")
+    raw["Weight"] = (raw["Weight"].astype(float) * 2.2046).where(lambda pounds: pounds < 300).astype("str")
+    with pytest.raises(SourceError, match=r"labelled Normal_Weight have a median body-mass index of \d+ .* pounds"):
+        clean_rows(raw, CLEAN)
 
 
 def test_a_small_part_of_a_column_is_reported_and_the_rest_is_kept(texts):

@@ -2,10 +2,12 @@ import pytest
 
 from obesity_levels.data.source import extra_columns, read_raw
 from obesity_levels.errors import SourceError
-from obesity_levels.schema import COLUMNS
+from obesity_levels.schema import COLUMNS, LEVELS
 
 HEADER = ",".join(COLUMNS)
 ROW = "Female,21.0,1.62,64.0,yes,no,2.0,3.0,Sometimes,no,2.0,no,0.0,1.0,no,Public_Transportation,Normal_Weight"
+
+LEVEL_ROWS = "".join(ROW.replace("Normal_Weight", level) + "\n" for level in LEVELS)
 
 
 def written(tmp_path, content: str | bytes):
@@ -62,12 +64,31 @@ def test_a_row_is_numbered_by_the_line_on_which_it_begins(tmp_path):
         ("  \n\n", "is empty"),
         (f"{HEADER}\n", "has a header but no rows"),
         (f"{HEADER}\n\n\n", "has a header but no rows"),
-        (f"{HEADER.replace('FCVC,', '')}\n{ROW}\n", r"has no column 'FCVC' \(found 16 of 17\)"),
-        (f"{HEADER.replace('FCVC,NCP', 'fcvc,')}\n{ROW}\n", r"has no columns 'FCVC', 'NCP' \(found 15 of 17\)"),
+        (
+            f"{HEADER.replace('FCVC,', '')}\n{ROW.replace('2.0,', '', 1)}\n",
+            r"has no column 'FCVC' \(found 16 of 17\).* `obesity-levels layout ",
+        ),
+        (
+            f"{HEADER.replace('FCVC,NCP', 'fcvc,')}\n{ROW}\n",
+            r"has no columns 'FCVC', 'NCP' \(found 15 of 17\); 'fcvc' may be 'FCVC'",
+        ),
+        (
+            f"{HEADER.replace('NObeyesdad', 'Obesity')}\n{LEVEL_ROWS}",
+            "no column 'NObeyesdad' .*; 'Obesity' holds the seven levels",
+        ),
+        (
+            f"{HEADER.replace('Gender', 'Gender_Male,Gender_Female')}\n1,0{ROW[6:]}\n",
+            "'Gender_Female'.*: join them first",
+        ),
         (f"{HEADER},Age\n{ROW},1\n", "more than one column 'Age'"),
         ("<!DOCTYPE html>\n<html><body>404</body></html>", "is an HTML or XML page"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not text"),
-        (b"PK\x03\x04\x14\x00", "is not text"),
+        (b"PK\x03\x04\x14\x00", "is a ZIP archive, not CSV: run `unzip "),
+        (b"\x1f\x8b\x08\x00", "is compressed by gzip, not CSV: run `gunzip "),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"is an old Excel workbook \(.xls\), not CSV: save it as .xlsx"),
+        ("% made by Weka\n@relation obesity\n", "is an ARFF file of Weka, not CSV: run `python -c "),
+        ('[{"Age": 21}]', "is JSON, not CSV: run `python -c "),
+        (b"PAR1\x15\x04", "is a Parquet file, and its layout says format: csv"),
         (bytes(range(128, 256)), "line 1: not UTF-8 text"),
         (f"{HEADER}\n{ROW}\n".encode() + b"\xe9", "line 3: not UTF-8 text"),
         (f"{HEADER}\n{ROW}\n".replace(",", ";"), "separated by semicolons"),

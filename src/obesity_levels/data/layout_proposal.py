@@ -1,0 +1,416 @@
+"""Proposes a layout for a file, with the evidence for each line. It changes no data: a person reads it first."""
+
+import codecs
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import charset_normalizer
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from msgspec.structs import replace
+
+from obesity_levels.data.cleaning import UNREADABLE, Cells, read_cells
+from obesity_levels.data.code_order import categories_of_codes, levels_of_codes
+from obesity_levels.data.columns import CODE, Columns, filled_texts, numbers, recognise
+from obesity_levels.data.layout import CATEGORIES_OR_LEVELS, OPEN, UNCHANGED, UNITS, Layout, apply_layout
+from obesity_levels.data.losses import describe_loss
+from obesity_levels.data.simulation import Population
+from obesity_levels.data.source import decoded, format_of, read_bytes, read_table
+from obesity_levels.data.vocabulary import answer_meant, initials, question_named
+from obesity_levels.io import join_names, level_indices
+from obesity_levels.params import Params
+from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, category_key
+
+_SAMPLE_ROWS = 20_000
+_LINES_LOOKED_AT = 1_000
+_BYTES_LOOKED_AT = 200_000
+_LEAST_LEVELS, _MOST_LEVELS = 3, 20
+_LINES_OF_A_TITLE = 20
+_MOST_TEXTS = 200
+_MOST_OPEN_CODES = 10
+# The median body-mass index of any survey is between, in kg/m²: it tells kilograms from pounds.
+_MEDIAN_BMI = (16.0, 45.0)
+_DECIMAL_COMMA = r"[+-]?[0-9]+,[0-9]+"
+_POINTS_AND_COMMA = r"[0-9]{1,3}(\.[0-9]{3})+,[0-9]+"
+
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+Notes = dict[tuple[str, ...], str]
+
+
+class Proposal(NamedTuple):
+    """A proposed layout, and the evidence for its entries: the key of each, such as ("codes", "Gender"), -> a text."""
+
+    layout: Layout
+    notes: Notes
+
+    @property
+    def open_lines(self) -> int:
+        """The number of lines that a person has to fill in."""
+        return len(self.layout.open_entries())
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        yield f"# {self.notes[()]}"
+        yield f'# Read each line and its evidence, replace each "{OPEN}", then name this file in ingest.layout.'
+        for key, value in zip(self.layout.__struct_fields__, self._values(), strict=True):
+            if not isinstance(value, dict | list) or not value:
+                yield from self._entry(key, value, (key,), 0)
+                continue
+            yield f"{key}:"
+            for name in value:
+                if isinstance(value, list):
+                    yield f"  - {_scalar(name)}{self._note((key, name))}"
+                elif isinstance(value[name], dict):
+                    yield f"  {_scalar(name)}:{self._note((key, name))}"
+                    for code, answer in value[name].items():
+                        yield from self._entry(code, answer, (key, name, code), 4)
+                else:
+                    yield from self._entry(name, value[name], (key, name), 2)
+
+    def _values(self) -> list[object]:
+        return [getattr(self.layout, key) for key in self.layout.__struct_fields__]
+
+    def _entry(self, name: str, value: object, key: tuple[str, ...], indent: int) -> Iterator[str]:
+        yield f"{' ' * indent}{_scalar(name)}: {_scalar(value)}{self._note(key)}"
+
+    def _note(self, key: tuple[str, ...]) -> str:
+        # the texts of a file may have line ends
+        return f"  # {' '.join(self.notes[key].split())}" if self.notes.get(key) else ""
+
+
+def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
+    """Look at a file and propose its layout.
+
+    The marks of missing answers and the share of lost cells to ask about are those of `params.clean`; codes are proven
+    by the shares of `like`, a population of the survey. Raises SourceError if the file is no table that can be read.
+    """
+    layout, notes = _how_it_is_written(path)
+    table = read_table(path, layout)
+    notes[()] = f"How {path.name} is written: {len(table):,} rows, {len(table.columns)} columns."
+    by_theirs = {str(name): filled_texts(table[name], params.clean.missing_marks) for name in table}
+    found = recognise(by_theirs)
+    texts = {column: by_theirs[name] for name, column in found.ours.items()}
+    layout = replace(
+        layout,
+        columns={name: column for name, column in found.ours.items() if name != column},
+        decimal_mark="," if _has(texts, _DECIMAL_COMMA, notes, "decimal_mark") else ".",
+        thousands_mark="." if _has(texts, _POINTS_AND_COMMA, notes, "thousands_mark") else "",
+    )
+    sample = _Sample(table.iloc[:: max(1, len(table) // _SAMPLE_ROWS)], path, params, like)
+    units = _units(sample, layout, texts, notes)
+    layout = replace(layout, units=units)
+    for name in _coded_labels(sample, layout, by_theirs, found):
+        found.ours[name], texts[LABEL] = LABEL, by_theirs[name]
+        found.by_content.add(name)
+        layout = replace(layout, columns=layout.columns | {name: LABEL})
+    codes = _codes(sample, layout, texts, notes)
+    known = {name: {c: value for c, value in values.items() if value != OPEN} for name, values in codes.items()}
+    layout = replace(layout, codes={name: values for name, values in known.items() if values})
+
+    changed = apply_layout(table, layout, path)
+    for column, cells in read_cells(changed, params.clean.missing_marks).items():
+        lost = _note_cells(column, changed[column], cells, found, notes)
+        if (
+            lost.sum() > params.clean.reported_lost_share * texts[column].sum()
+            and OPEN not in codes.get(column, {}).values()
+        ):
+            if column in UNITS:
+                units[column] = OPEN
+            else:
+                left = filled_texts(changed[column][lost], params.clean.missing_marks).head(_MOST_OPEN_CODES)
+                codes[column] = codes.get(column, {}) | dict.fromkeys(map(str, left.index), OPEN)
+    columns = layout.columns | dict(_unrecognised(found, by_theirs, notes))
+    ignore = list(_ignored(table, found, notes))
+    return Proposal(replace(layout, columns=columns, codes=codes, units=units, ignore=ignore), notes)
+
+
+class _Sample(NamedTuple):
+    table: pd.DataFrame
+    path: Path
+    params: Params
+    like: Population
+
+    def values(self, layout: Layout) -> dict[str, pd.Series]:
+        """The answers of its rows, as cleaning reads them by this layout."""
+        cells = read_cells(apply_layout(self.table, layout, self.path), self.params.clean.missing_marks)
+        return {name: column.values for name, column in cells.items()}
+
+
+def _scalar(value: object) -> str:
+    # Words that another version of YAML reads as a truth value are quoted too.
+    plain = re.fullmatch(r"[A-Za-z][\w-]*", str(value), re.ASCII)
+    if plain and str(value).lower() not in ("yes", "no", "y", "n", "true", "false", "on", "off", "null"):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _how_it_is_written(path: Path) -> tuple[Layout, Notes]:
+    content = read_bytes(path)
+    kind = format_of(content)
+    if kind == "excel":
+        sheets = pd.read_excel(path, None, header=None, dtype=object)
+        names = {sheet: max(map(_names_known, cells.head().to_numpy()), default=0) for sheet, cells in sheets.items()}
+        sheet = max(names, key=lambda name: names[name])
+        rows = sheets[sheet].head(_LINES_OF_A_TITLE).to_numpy().tolist()
+        notes: Notes = {("sheet",): f"{sheet!r}, of {len(names)}"}
+        skipped = max(range(len(rows)), key=lambda at: _names_known(rows[at])) if rows else 0
+        return replace(UNCHANGED, format="excel", sheet=str(sheet), skip_lines=skipped), notes
+    if kind == "parquet":
+        return replace(UNCHANGED, format="parquet"), {}
+    encoding, why = _encoding(content)
+    lines = decoded(path, content, encoding).splitlines(keepends=True)[:_LINES_LOOKED_AT]
+    tables = {delimiter: _rows(lines, delimiter) for delimiter in ",;\t|"}
+    widths = {delimiter: Counter(len(row) for _, row in rows).most_common(1)[0] for delimiter, rows in tables.items()}
+    # the most columns that most rows agree about
+    delimiter = max(widths, key=lambda mark: widths[mark][0] * widths[mark][1] / len(tables[mark]))
+    width, count = widths[delimiter]
+    rows = [(line, row) for line, row in tables[delimiter] if len(row) == width][:_LINES_OF_A_TITLE]
+    skipped = max(rows, key=lambda numbered: _names_known(numbered[1]))[0]
+    notes = {("encoding",): why}
+    if delimiter != ",":
+        notes["delimiter",] = f"{width} cells in {count:,} of the first {len(tables[delimiter]):,} rows"
+    if skipped:
+        notes["skip_lines",] = f"the header is line {skipped + 1}"
+    return replace(UNCHANGED, encoding=encoding, delimiter=delimiter, skip_lines=skipped), notes
+
+
+def _rows(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the number of lines before it."""
+    reader, rows, before = csv.reader(lines, delimiter=delimiter), [], 0
+    try:
+        for row in reader:
+            if row:
+                rows.append((before, row))
+            before = reader.line_num
+    except csv.Error:
+        pass  # reading the table names the row
+    return rows or [(0, [""])]
+
+
+def _names_known(cells: Iterable[object]) -> int:
+    """How many of the questions the cells of a row name."""
+    return len({question[0] for cell in cells if (question := question_named(str(cell)))})
+
+
+def _encoding(content: bytes) -> tuple[str, str]:
+    """The encoding of a text, and the evidence."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return encoding, "it begins with this encoding's byte-order mark" if encoding != "utf-8" else ""
+    if b"\0" in content[:_BYTES_LOOKED_AT]:
+        even = content[:_BYTES_LOOKED_AT:2].count(0)
+        return ("utf-16-be" if even > content[1:_BYTES_LOOKED_AT:2].count(0) else "utf-16-le"), "every other byte is 0"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        part = content[max(0, error.start - _BYTES_LOOKED_AT) : error.start + _BYTES_LOOKED_AT]
+        found = charset_normalizer.from_bytes(part, cp_isolation=["gb18030", "cp1252"]).best()
+        encoding = {"gb18030": "gbk"}.get(found.encoding, found.encoding) if found else "latin-1"
+        return (
+            encoding,
+            f"line {content.count(bytes([10]), 0, error.start) + 1} is not UTF-8; the most plausible encoding",
+        )
+    return "utf-8", ""
+
+
+def _has(texts: Mapping[str, pd.Series], pattern: str, notes: Notes, key: str) -> bool:
+    """Whether numbers are written like this, and not with a decimal point."""
+    counts: Counter[str] = Counter()
+    points = 0
+    for name in SCALES.keys() & texts.keys():
+        head = texts[name].head(_SAMPLE_ROWS)
+        like = head[head.index.str.fullmatch(pattern)]
+        counts.update({str(text): int(n) for text, n in like.head(1).items()})
+        counts["all"] += int(like.sum())
+        points += int(head[head.index.str.fullmatch(r"[+-]?[0-9]+\.[0-9]+")].sum())
+    total = counts.pop("all", 0)
+    if not total or (key == "decimal_mark" and points > total):
+        return False
+    notes[key,] = f"{total:,} numbers are written like {counts.most_common(1)[0][0]}"
+    return True
+
+
+def _units(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], notes: Notes) -> dict[str, str]:
+    """The units that are not those of the questionnaire, by the range of the numbers and by the body-mass index."""
+    units = {}
+    for name, known in UNITS.items():
+        if name in texts:
+            low, high = SCALES[name]
+            head = texts[name].head(_SAMPLE_ROWS)
+            suffixed = {u: head[head.index.str.fullmatch(rf"[0-9.,]+ ?{u}|[0-9]+ ?('|ft).*")].sum() for u in known}
+            number = numbers(head)
+            share = {
+                unit: max(
+                    suffixed[unit] / max(head.sum(), 1),
+                    float(
+                        head[(number * float(size) >= low) & (number * float(size) <= high)].sum() / max(head.sum(), 1)
+                    ),
+                )
+                for unit, size in known.items()
+            }
+            own = next(iter(known))
+            unit = max(share, key=lambda unit: (round(share[unit], 1), unit == own))
+            if unit != own or suffixed[own] > 0:
+                units[name] = unit
+                notes["units", name] = "by the numbers' range" if not suffixed[unit] else "written beside the number"
+    if {"Height", "Weight"} <= texts.keys():
+        medians = {}
+        for unit in ("kg", "lb"):
+            if units.get("Weight", "kg") in ("kg", "lb", "st"):
+                values = sample.values(replace(layout, units=units | {"Weight": unit}))
+                medians[unit] = float((values["Weight"] / values["Height"] ** 2).median())
+        plausible = [unit for unit, bmi in medians.items() if _MEDIAN_BMI[0] <= bmi <= _MEDIAN_BMI[1]]
+        if plausible == ["lb"]:
+            units["Weight"] = "lb"
+            notes["units", "Weight"] = f"the median body-mass index is {medians['lb']:.0f} so, else {medians['kg']:.0f}"
+    return units
+
+
+def _coded_labels(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], found: Columns) -> list[str]:
+    """The column that has codes of the levels under a name that does not say so: the body-mass index proves it."""
+    if LABEL in found.ours.values() or not {"Height", "Weight"} <= set(found.ours.values()):
+        return []
+    values = sample.values(layout)
+    bmi, cuts = values["Weight"] / values["Height"] ** 2, sample.params.evaluate.bmi_rule
+    proven = []
+    for name in texts.keys() - found.ours.keys():
+        codes = sorted(map(str, texts[name].index)) if len(texts[name]) <= len(LEVELS) else []
+        if len(codes) >= _LEAST_LEVELS and levels_of_codes(codes, sample.table[name].str.strip(), bmi, cuts):
+            proven.append(name)
+    return proven if len(proven) == 1 else []
+
+
+def _codes(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], notes: Notes) -> dict[str, dict[str, str]]:
+    """What words and codes become, with OPEN where nothing proves it."""
+    codes: dict[str, dict[str, str]] = {}
+    # the label before the answers, whose codes are proven by it
+    for name in (LABEL, *ANSWERS):
+        if name not in texts:
+            continue
+        found = {str(text): answer_meant(name, str(text)) for text in texts[name].index[:_MOST_TEXTS]}
+        if name == "Gender":
+            letters = initials(set(found))
+            found |= {text: letters[text.lower()] for text in found if text.lower() in letters}
+        words = {text: meant for text, meant in found.items() if meant and not _is_read(name, text)}
+        numbered = sorted((text for text in found if re.fullmatch(CODE, text) and not _is_read(name, text)), key=float)
+        if name in SCALES:
+            words = {text: meant for text, meant in words.items() if not re.fullmatch(CODE, text)}
+        elif 0 < len(numbered) <= len(CATEGORIES_OR_LEVELS[name]):
+            known = replace(layout, codes={n: c for n, c in codes.items() if OPEN not in c.values()})
+            words |= _numbered(sample, known, name, numbered, {m for m in found.values() if m}, notes)
+        if words:
+            codes[name] = words
+    return codes
+
+
+def _numbered(
+    sample: _Sample, layout: Layout, name: str, codes: Sequence[str], words: set[str], notes: Notes
+) -> dict[str, str]:
+    values = sample.values(layout)
+    theirs = next((theirs for theirs, ours in layout.columns.items() if ours == name), name)
+    rows = sample.table[theirs].str.strip()
+    bmi = values["Weight"] / values["Height"] ** 2 if {"Weight", "Height"} <= values.keys() else None
+    cuts = sample.params.evaluate.bmi_rule
+    if name == LABEL:
+        levels = levels_of_codes(codes, rows, bmi, cuts) if bmi is not None else None
+        notes["codes", name] = (
+            "by the body-mass index of their rows" if levels else "the body-mass index does not prove any"
+        )
+        return levels or dict.fromkeys(codes, OPEN)
+    order = categories_of_codes(name, codes, rows, _levels(values, bmi, cuts), sorted(words), sample.like)
+    usual = _usual(name, codes, words)
+    if order and (order.proven or order.categories == usual):
+        notes["codes", name] = (
+            "proven by the levels and body-mass indices of their rows" if order.proven else "as is usual"
+        )
+        return order.categories
+    if usual and order is None:
+        notes["codes", name] = "as is usual"
+        return usual
+    orders = {"of the questionnaire": CATEGORIES[name], "of the alphabet": tuple(sorted(CATEGORIES[name]))}
+    either = " or ".join(f"{', '.join(categories)} (the order {what})" for what, categories in orders.items())
+    notes["codes", name] = f"{', '.join(codes)} may be {either}: neither is proven"
+    return dict.fromkeys(codes, OPEN)
+
+
+def _usual(name: str, codes: Sequence[str], words: set[str]) -> dict[str, str] | None:
+    """0 is no and 1 is yes, in any order; beside words for all other answers, 0 is no."""
+    numbers = [float(code) for code in codes]
+    if CATEGORIES[name] == ("no", "yes") and set(numbers) <= {0, 1}:
+        return {code: CATEGORIES[name][int(float(code))] for code in codes}
+    if numbers == [0] and set(CATEGORIES[name]) - words == {"no"}:
+        return {codes[0]: "no"}
+    return None
+
+
+def _levels(values: Mapping[str, pd.Series], bmi: pd.Series | None, cuts: Sequence[float]) -> npt.NDArray[np.int64]:
+    """The level of each row: its label, else that of its body-mass index, else -1."""
+    labels = level_indices(values[LABEL]) if LABEL in values else np.full(len(values["Age"]), -1)
+    if bmi is None:
+        return labels
+    return np.where((labels < 0) & bmi.notna(), np.searchsorted(cuts, bmi, side="right"), labels)
+
+
+def _is_read(name: str, text: str) -> bool:
+    """Whether cleaning reads this text as it is."""
+    return any(category_key(text) == category_key(category) for category in CATEGORIES_OR_LEVELS.get(name, ()))
+
+
+def _note_cells(column: str, texts: pd.Series, cells: Cells, found: Columns, notes: Notes) -> npt.NDArray[np.bool_]:
+    """Note how many cells of a column can be used; return which cannot."""
+    lost = cells.cause >= UNREADABLE
+    filled = int((cells.cause == -1).sum() + lost.sum())
+    what = "become a level" if column == LABEL else "become a category" if column in CATEGORIES else "are on its scale"
+    note = f"{filled - int(lost.sum()):,} of {filled:,} cells {what}"
+    if lost.any():
+        loss = describe_loss(texts, lost, filled)
+        note += f"; not {', '.join(map(repr, loss.texts))}"
+        note += f", which look like {join_names(loss.looks_like)}" if loss.looks_like else ""
+    theirs = next(name for name, ours in found.ours.items() if ours == column)
+    by = "by what is in it" if theirs in found.by_content else "by its name"
+    notes["columns", theirs] = f"{by}; {note}"
+    for section in ("codes", "units"):
+        notes[section, column] = "; ".join(filter(None, (notes.get((section, column)), note)))
+    return lost
+
+
+def _unrecognised(found: Columns, texts: Mapping[str, pd.Series], notes: Notes) -> Iterator[tuple[str, str]]:
+    """A line for each question that no column answers. The label may be absent, as from a batch."""
+    free = [name for name in texts if name not in found.ours]
+    for column in found.missing(COLUMNS):
+        key = ("columns", OPEN + column)
+        if column in found.one_hot:
+            notes[key] = (
+                f"one column for each category: {', '.join(found.one_hot[column])}; join them (pandas.from_dummies)"
+            )
+        elif column in found.doubtful:
+            notes[key] = f"may be {' or '.join(map(repr, found.doubtful[column]))}"
+        elif column == LABEL and not any(_LEAST_LEVELS <= len(texts[name]) <= _MOST_LEVELS for name in free):
+            continue
+        else:
+            notes[key] = f"nothing looks like it; left are {', '.join(map(repr, free)) or 'no columns'}"
+        yield OPEN + column, column
+
+
+def _ignored(table: pd.DataFrame, found: Columns, notes: Notes) -> Iterator[str]:
+    """The columns that are left over and are surely no answers: numbers of the rows, and empty ones without a name."""
+    for name in map(str, table):
+        if name in found.ours or question_named(name):
+            continue
+        texts = table[name].str.strip()
+        values = pd.to_numeric(texts.head(_SAMPLE_ROWS), errors="coerce")
+        if (texts == "").all():
+            notes["ignore", name] = "empty"
+            yield name
+        elif len(values) > 1 and (values.diff().iloc[1:] == 1).all():
+            notes["ignore", name] = f"numbers of the rows, from {texts.iloc[0]}"
+            yield name

@@ -1,0 +1,119 @@
+"""Other names of the questions, and other words for their answers, in English and Spanish: they propose a layout.
+
+The wording of the questionnaire is that of Palechor & de la Hoz (2019), table 1.
+"""
+
+import re
+import unicodedata
+
+from obesity_levels.data.layout import CATEGORIES_OR_LEVELS, code_key
+from obesity_levels.schema import CATEGORIES, COLUMNS, LABEL
+
+# In this order, because a name may have the words of two: "family history with overweight" is about no weight.
+_NAMES = {
+    "family_history_with_overweight": r"famil|\bfhwo\b|\bfhow\b|antecedent|relative|parent",
+    "SCC": r"monitor|control\w* (de |las? |of |the )*calor|calor\w* (intake )?(control|count|track|consum)|\bscc\b",
+    "FAVC": r"calor|\bfavc\b",
+    "FCVC": r"veget|verdura|\bfcvc\b",
+    "CAEC": r"between|snack|entre (las )?comidas|\bcaec\b",
+    "NCP": r"\bmeals?\b|comidas|\bncp\b",
+    "SMOKE": r"smok|\bfum|tabac|tobacco",
+    "CH2O": r"water|\bagua\b|hydrat|hidrat|\bch2o\b",
+    "CALC": r"alcohol|\bcalc\b",
+    "TUE": r"techno|tecno|devic|dispositiv|screen|pantalla|\btue\b",
+    "FAF": r"physical|exercis|activ|ejercicio|deport|\bsport|\bfaf\b",
+    "MTRANS": r"transp|travel|commut|\bmtrans\b",
+    LABEL: r"obe|label|class|target|level|nivel|categor|diagnos|weight (status|type)",
+    "Gender": r"gender|\bsex|genero",
+    "Age": r"\bage\b|\bedad\b|\banos\b|\byears?\b",
+    "Height": r"height|\bestatura\b|\baltura\b|\btalla\b|\bstature\b",
+    "Weight": r"weight|\bpeso\b",
+}
+_YES_NO = {"yes": "y|true|t|si|s", "no": "n|false|f"}
+_FREQUENCY = {
+    "no": "never|nunca|none|i do not drink|no bebo|nada|jamas|not at all",
+    "Sometimes": "sometime|a veces|algunas veces|occasionally|ocasionalmente|de vez en cuando",
+    "Frequently": "frequent|often|frecuentemente|con frecuencia|a menudo|frecuente",
+    "Always": "siempre",
+}
+_GRADE = "(level |type |class |grade |nivel |tipo |clase |grado )?"
+_OVERWEIGHT, _OBESITY = f"(overweight|sobrepeso) {_GRADE}", f"(obesity|obese|obesidad) {_GRADE}"
+_WORDS: dict[str, dict[str, str]] = {
+    "Gender": {
+        "Female": "woman|women|girl|mujer|femenino|femenina|hembra",
+        "Male": "man|men|boy|hombre|masculino|varon",
+    },
+    **{name: _YES_NO for name, values in CATEGORIES.items() if values == ("no", "yes")},
+    "CAEC": _FREQUENCY,
+    "CALC": _FREQUENCY,
+    "MTRANS": {
+        "Automobile": "car|auto|automovil|coche|carro|private car|automobil",
+        "Motorbike": "motorcycle|moto|motocicleta|motor bike|motor cycle",
+        "Public_Transportation": "public transport|public transit|bus|transporte publico|transporte publica",
+        "Bike": "bicycle|cycling|bicicleta|bici|cycle",
+        "Walking": "walk|on foot|foot|caminando|caminar|a pie|caminata|andando",
+    },
+    LABEL: {
+        "Insufficient_Weight": "under ?weight|insufficient|peso insuficiente|bajo peso",
+        # `0rmal` is what a replacement of "no" by 0 leaves
+        "Normal_Weight": "normal|0rmal weight|peso normal|healthy( weight)?|normopeso|normalweight",
+        "Overweight_Level_I": f"{_OVERWEIGHT}(1|i)",
+        "Overweight_Level_II": f"{_OVERWEIGHT}(2|ii)",
+        "Obesity_Type_I": f"{_OBESITY}(1|i)",
+        "Obesity_Type_II": f"{_OBESITY}(2|ii)",
+        "Obesity_Type_III": f"{_OBESITY}(3|iii)|morbid obesity|obesidad morbida",
+    },
+    # of numbers: the answers in words that the questionnaire offers
+    "FCVC": {"1": "never|nunca", "2": "sometimes|a veces|algunas veces", "3": "always|siempre"},
+    "CH2O": {
+        "1": "less than (a|1|one) lit(er|re)|menos de (un|1) litro",
+        "2": "between 1 and 2 l(it(er|re)s)?|entre 1 y 2 (l|litros)",
+        "3": "more than 2 l(it(er|re)s)?|mas de 2 (l|litros)",
+    },
+    "FAF": {
+        "0": "i do not have|none|never|no tengo|nunca",
+        "1": "1 (or|to|o|a) 2 (days|dias)",
+        "2": "2 (or|to|o|a) 4 (days|dias)",
+        "3": "4 (or|to|o|a) 5 (days|dias)",
+    },
+    "TUE": {
+        "0": "0 (to )?2 hours|0 (a )?2 horas",
+        "1": "3 (to )?5 hours|3 (a )?5 horas",
+        "2": "more than 5 hours|mas de 5 horas",
+    },
+}
+
+
+def question_named(name: str) -> tuple[str, bool] | None:
+    """The column of UCI 544 that a name means, and whether the name is spelled as there but for case and marks."""
+    plain = _plain(name)
+    for column in COLUMNS:
+        if plain.replace(" ", "") == _plain(column).replace(" ", ""):
+            return column, True
+    return next(((column, False) for column, words in _NAMES.items() if re.search(words, plain)), None)
+
+
+def answer_meant(column: str, text: str) -> str | None:
+    """The category, or the number of a scale, that a text means in this column; None if it is not one of the words."""
+    for category in CATEGORIES_OR_LEVELS.get(column, ()):
+        if code_key(text) == code_key(category):
+            return category
+    plain = _plain(text)
+    words = _WORDS.get(column, {})
+    return next((meant for meant, pattern in words.items() if re.fullmatch(pattern, plain)), None)
+
+
+def initials(texts: set[str]) -> dict[str, str]:
+    """What single letters mean as the sex, by which of them are there: M is Mujer beside H, and Male beside F."""
+    letters = {_plain(text) for text in texts if len(text.strip()) == 1} & {"f", "m", "h"}
+    if letters == {"f", "m"}:
+        return {"f": "Female", "m": "Male"}
+    return {"m": "Female", "h": "Male"} if letters == {"h", "m"} else {}
+
+
+def _plain(text: str) -> str:
+    """Lower case, without accents; marks and underscores are spaces; `familyHistory` is two words."""
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    without_accents = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", without_accents).split())

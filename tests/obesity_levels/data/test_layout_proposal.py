@@ -1,0 +1,201 @@
+"""Files as people keep them: what is proposed for a file gives back the rows that were written to it, or asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.conftest import ROOT
+from tests.strategies import few_examples
+
+from obesity_levels.data.cleaning import read_cells
+from obesity_levels.data.layout import UNCHANGED, load_layout
+from obesity_levels.data.layout_proposal import Proposal, propose_layout
+from obesity_levels.data.simulation import Population, as_text, draw_people
+from obesity_levels.data.source import read_raw
+from obesity_levels.params import load_params, load_yaml
+from obesity_levels.schema import ANSWERS, CATEGORIES, LABEL, LEVELS, SCALES
+
+PARAMS = load_params(ROOT / "params.yaml")
+POPULATION = load_yaml(ROOT / "data/population.yaml", Population)
+CHOICES = CATEGORIES | {LABEL: LEVELS}
+YES_NO = [name for name, values in CATEGORIES.items() if values == ("no", "yes")]
+
+SPANISH = {
+    **{"Gender": "Género", "Age": "Edad", "Height": "Estatura", "Weight": "Peso", "FAVC": "Alimentos hipercalóricos"},
+    **{"family_history_with_overweight": "Antecedentes familiares de sobrepeso", "FCVC": "Consumo de verduras"},
+    **{"NCP": "Comidas principales", "CAEC": "Come entre comidas", "SMOKE": "Fuma", "CH2O": "Consumo de agua"},
+    **{"SCC": "Control de calorías", "FAF": "Actividad física", "TUE": "Uso de tecnología", "CALC": "Alcohol"},
+    **{"MTRANS": "Transporte", LABEL: "Resultado"},
+}
+QUESTIONS = {
+    **{"Gender": "What is your gender?", "Age": "What is your age?", "Height": "What is your height?"},
+    **{"family_history_with_overweight": "Has a family member suffered or suffers from overweight?"},
+    **{"Weight": "What is your weight?", "FAVC": "Do you eat high caloric food frequently?"},
+    **{"FCVC": "Do you usually eat vegetables in your meals?", "NCP": "How many main meals do you have daily?"},
+    **{"CAEC": "Do you eat any food between meals?", "SMOKE": "Do you smoke?"},
+    **{"CH2O": "How much water do you drink daily?", "SCC": "Do you monitor the calories you eat daily?"},
+    **{"FAF": "How often do you have physical activity?", "CALC": "How often do you drink alcohol?"},
+    **{"TUE": "How much time do you use technological devices such as cell phone, television and others?"},
+    **{"MTRANS": "Which transportation do you usually use?", LABEL: "BMI"},
+}
+WORDS = {
+    **{"Female": "Mujer", "Male": "Hombre", "yes": "Sí", "no": "No", "Sometimes": "A veces", "Always": "Siempre"},
+    **{"Frequently": "Frecuentemente", "Automobile": "Automóvil", "Motorbike": "Moto", "Bike": "Bicicleta"},
+    **{"Public_Transportation": "Transporte público", "Walking": "Caminando", "Normal_Weight": "Peso normal"},
+    **{"Insufficient_Weight": "Peso insuficiente", "Obesity_Type_I": "Obesidad tipo I"},
+    **{"Overweight_Level_I": "Sobrepeso nivel I", "Overweight_Level_II": "Sobrepeso nivel II"},
+    **{"Obesity_Type_II": "Obesidad tipo II", "Obesity_Type_III": "Obesidad tipo III"},
+}
+
+
+@dataclass
+class Written:
+    """A table of texts, and how it is written to a file."""
+
+    table: pd.DataFrame
+    kind: str = "csv"
+    options: dict[str, Any] = field(default_factory=lambda: {"index": False})
+
+    def to(self, folder: Path) -> Path:
+        path = folder / f"rows.{self.kind}"
+        if self.kind == "csv":
+            self.table.to_csv(path, errors="replace", **self.options)
+        elif self.kind == "xlsx":
+            self.table.to_excel(path, index=self.options["index"])
+        else:
+            self.table.to_parquet(path)
+        return path
+
+
+def people(rows: int, seed: int = 1) -> pd.DataFrame:
+    return as_text(draw_people(POPULATION, rows, np.random.default_rng(seed)))
+
+
+def column(written: Written, ours: str) -> str:
+    """The name of one of our columns in a table that may have been renamed."""
+    return next(name for name in (ours, SPANISH[ours], QUESTIONS[ours]) if name in written.table)
+
+
+def change(written: Written, names: list[str], of: Callable[[str, pd.Series], pd.Series]) -> None:
+    for name in names:
+        theirs = column(written, name)
+        written.table[theirs] = of(name, written.table[theirs])
+
+
+def renamed(names: dict[str, str]) -> Callable[[Written], None]:
+    def make(written: Written) -> None:
+        written.table = written.table.rename(columns=names)
+
+    return make
+
+
+def in_words(written: Written) -> None:
+    written.table = written.table.replace(WORDS)
+
+
+def coded(names: list[str], order: Callable[[list[str]], list[str]], first: int = 0) -> Callable[[Written], None]:
+    def codes(name: str, cells: pd.Series) -> pd.Series:
+        used = order(
+            [category for category in CHOICES[name] if category in set(cells) or WORDS[category] in set(cells)]
+        )
+        numbers = {word: str(at) for at, category in enumerate(used, first) for word in (category, WORDS[category])}
+        return cells.map(lambda text: numbers.get(text, text))
+
+    return lambda written: change(written, names, codes)
+
+
+def in_unit(name: str, per_unit: str) -> Callable[[Written], None]:
+    def make(written: Written) -> None:
+        change(written, [name], lambda _, cells: cells.map(lambda text: f"{Decimal(text) / Decimal(per_unit):f}"))
+
+    return make
+
+
+def with_commas(written: Written) -> None:
+    change(written, list(SCALES), lambda _, cells: cells.str.replace(".", ","))
+
+
+def as_csv(**options: Any) -> Callable[[Written], None]:
+    return lambda written: written.options.update(options)
+
+
+def as_kind(kind: str) -> Callable[[Written], None]:
+    return lambda written: setattr(written, "kind", kind)
+
+
+MAKERS: dict[str, Callable[[Written], None]] = {
+    "Spanish names": renamed(SPANISH),
+    "questions for names": renamed(QUESTIONS),
+    "Spanish words": in_words,
+    "codes in the order of the questionnaire": coded(list(CHOICES), list),
+    "codes in the order of the alphabet": coded(list(CHOICES), sorted),
+    "codes in the order of the alphabet, from 1": coded(["CAEC", "CALC", "MTRANS", LABEL], sorted, 1),
+    "levels as codes": coded([LABEL], list),
+    "0 and 1": coded(YES_NO, list),
+    "F and M": lambda written: change(written, ["Gender"], lambda _, cells: cells.str[0]),
+    "centimetres": in_unit("Height", "0.01"),
+    "inches": in_unit("Height", "0.0254"),
+    "pounds": in_unit("Weight", "0.45359237"),
+    "months": in_unit("Age", str(1 / Decimal(12))),
+    "decimal commas": with_commas,
+    "semicolons": as_csv(sep=";"),
+    "tabs": as_csv(sep="\t"),
+    "numbers of the rows": as_csv(index=True),
+    "UTF-16": as_csv(encoding="utf-16"),
+    "UTF-16 without a mark": as_csv(encoding="utf-16-le"),
+    "byte-order mark": as_csv(encoding="utf-8-sig"),
+    "Windows": as_csv(encoding="cp1252", lineterminator="\r\n"),
+    "all quoted": as_csv(quoting=1),
+    "Excel": as_kind("xlsx"),
+    "Parquet": as_kind("parquet"),
+    "a column in Chinese": lambda written: written.table.insert(3, "备注", "未填写"),
+    "GBK": as_csv(encoding="gbk"),
+}
+
+
+def proposed(written: Written, folder: Path) -> tuple[Proposal, Path]:
+    path = written.to(folder)
+    return propose_layout(path, PARAMS, POPULATION), path
+
+
+def answers(raw: pd.DataFrame) -> pd.DataFrame:
+    cells = read_cells(raw, PARAMS.clean.missing_marks)
+    return pd.DataFrame({name: cells[name].values for name in (*ANSWERS, LABEL)}).reset_index(drop=True)
+
+
+def rows_by(proposal: Proposal, path: Path) -> pd.DataFrame:
+    """The rows as the written layout gives them: it is written and read again, as a person's is."""
+    layout = path.with_name("layout.yaml")
+    layout.write_text(str(proposal), encoding="utf-8")
+    return answers(read_raw(path, layout=load_layout(layout)))
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_what_is_proposed_gives_back_the_rows_that_were_written(tmp_path, maker):
+    written = Written(people(600))
+    MAKERS[maker](written)
+    proposal, path = proposed(written, tmp_path)
+    pd.testing.assert_frame_equal(rows_by(proposal, path), answers(people(600)), check_exact=True)
+
+
+@few_examples
+@given(pair=st.sets(st.sampled_from(list(MAKERS)), min_size=2, max_size=2), seed=st.integers(0, 1000))
+def test_two_changes_in_one_file_are_undone_or_asked_about(tmp_path_factory, pair, seed):
+    written = Written(people(300, seed))
+    for maker in sorted(pair, key=list(MAKERS).index):
+        MAKERS[maker](written)
+    proposal, path = proposed(written, tmp_path_factory.mktemp("pair"))
+    if not proposal.layout.open_entries():
+        pd.testing.assert_frame_equal(rows_by(proposal, path), answers(people(300, seed)), check_exact=True)
+
+
+def test_ucis_own_file_needs_no_change(tmp_path):
+    proposal, _ = proposed(Written(people(100)), tmp_path)
+    assert proposal.layout == UNCHANGED
