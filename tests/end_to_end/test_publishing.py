@@ -17,13 +17,18 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 from tests.artifacts import constant_onnx
 from tests.clone import Clone, copy_clone
 from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.serving import PATIENT, free_port, http_server, running
+from tests.strategies import matrix_of
 from tests.waiting import eventually
+
+from obesity_levels.model.classifier import load_classifier
+from obesity_levels.schema import LEVELS
 
 NAME = "obesity-levels"
 GATE_OPEN = {
@@ -300,18 +305,29 @@ def test_the_champion_is_fetched_verified_and_served_as_mlflow_serves_it(clone, 
     with answering(clone, *model, path="/ping", MLFLOW_TRACKING_URI=os.environ["MLFLOW_TRACKING_URI"]) as address:
         url = f"{address}/invocations"
         rows = httpx.post(url, json={"dataframe_records": PATIENTS}).json()["predictions"]
-        wrong = [PATIENT | {"Age": 7}, PATIENT | {"SMOKE": "my secret"}, dict.fromkeys(PATIENT)]
-        wrong.append({name: answer for name, answer in PATIENT.items() if name != "TUE"})
+        wrong = [PATIENT | wrong for wrong in ({"Age": 7}, {"Age": "my secret"}, {"SMOKE": "my secret"})]
+        wrong += [dict.fromkeys(PATIENT), {name: answer for name, answer in PATIENT.items() if name != "TUE"}]
         refused = [httpx.post(url, json={"dataframe_records": [row]}) for row in wrong]
     assert [row.pop("prediction") for row in rows] == answer["predictions"]
     assert rows == answer["probabilities"]
-    assert [answer.status_code for answer in refused] == [400] * 4
-    off_its_scale, no_category, nothing, no_column = (answer.json()["message"] for answer in refused)
-    assert "row 0, Age: expected a number from 10 to 100 (years), or null" in off_its_scale
-    assert "row 0, SMOKE: expected one of no, yes, or null" in no_category
-    assert "my secret" not in no_category
-    assert "at least one question must be answered" in nothing
-    assert "TUE" in no_column
+    assert [answer.status_code for answer in refused] == [400] * 5
+    *by_the_model, by_mlflow = (answer.json()["message"] for answer in refused)
+    assert by_the_model == [
+        *["row 0, Age: expected a number from 10 to 100 (years), or null"] * 2,
+        "row 0, SMOKE: expected one of no, yes, or null",
+        "at least one question must be answered in every row",
+    ]
+    assert "TUE" in by_mlflow
+
+
+def test_the_registered_model_takes_columns_of_any_type_that_holds_the_answers(clone, registry):
+    import mlflow
+
+    rows = [PATIENT | {"Height": 1.5}, PATIENT | {"Height": 2, "Age": None, "SMOKE": None}]
+    types = {"Age": "Int64", "Height": "float32", "Weight": "int64", "NCP": "category", "SMOKE": "category"}
+    answers = mlflow.pyfunc.load_model(f"models:/{NAME}@champion").predict(pd.DataFrame(rows).astype(types))
+    expected = load_classifier(clone.path / "models").probabilities(matrix_of(rows))
+    assert (answers[[*LEVELS]].to_numpy() == expected).all()
 
 
 @contextlib.contextmanager

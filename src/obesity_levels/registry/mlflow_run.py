@@ -13,6 +13,7 @@ from obesity_levels.io import leaves, read_json
 from obesity_levels.params import read_yaml
 from obesity_levels.registry import NAME
 from obesity_levels.registry.pipeline_run import PipelineRun
+from obesity_levels.registry.pyfunc_model import SIGNATURE
 from obesity_levels.schema import QUESTIONS
 
 _ARTIFACT = (paths.CLASSIFIER, paths.MANIFEST, paths.DRIFT_REFERENCE)
@@ -50,13 +51,12 @@ def log_run(run: PipelineRun) -> tuple[str, ModelInfo]:
 
 def _log_model(run: PipelineRun) -> ModelInfo:
     package = Path(__file__).parent.parent
-    # MLflow infers the signature from the example. Every column is required, as in a request to the service; each cell
-    # may be null.
     return mlflow.pyfunc.log_model(
         name="model",
         python_model=str(package / "registry/pyfunc_model.py"),
         artifacts={path.name: str(run.folder / path) for path in _FILES},
         code_paths=[str(package)],
+        signature=SIGNATURE,
         input_example=pd.DataFrame([{name: question.example for name, question in QUESTIONS.items()}]),
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
     )

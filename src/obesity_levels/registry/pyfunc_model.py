@@ -7,8 +7,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.models import set_model
+from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
 from msgspec.structs import astuple
 
 from obesity_levels.errors import InvalidField, invalid_field
@@ -18,6 +20,22 @@ from obesity_levels.paths import MANIFEST
 from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 
 PREDICTION = "prediction"
+
+# Every column is required, as in a request to the service; each cell may be null. Any type: under every other type
+# MLflow refuses some columns of whole numbers, categories or gaps, and repeats the rows. `predict` checks the answers.
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(AnyType(), name) for name in QUESTIONS]),
+    outputs=Schema([ColSpec(DataType.string, PREDICTION), *(ColSpec(DataType.double, level) for level in LEVELS)]),
+)
+
+
+class InvalidAnswers(MlflowException):
+    """Answers that are refused, without repeating them. A server answers with 400."""
+
+    def serialize_as_json(self) -> str:
+        """The body of the answer. MLflow's server has put the rows before `message` by then: this is without them."""
+        self.message = str(self)
+        return super().serialize_as_json()
 
 
 class ObesityLevels(PythonModel):
@@ -32,16 +50,16 @@ class ObesityLevels(PythonModel):
     ) -> pd.DataFrame:
         """The most probable level of each row of `model_input`, and the probability of every level.
 
-        Raises MlflowException, which a server answers with 400, for a row without any answer, and for a value that is
-        off its scale or not a category, without repeating the value.
+        A column may have any type that holds its answers. Raises InvalidAnswers for a row without any answer, and for a
+        value that is off its scale or not a category, without repeating the value.
         """
         answers = model_input.astype(object).where(model_input.notna(), None)
         try:
             patients = msgspec.convert(answers.to_dict("records"), list[Patient])
         except msgspec.ValidationError as error:
-            raise MlflowException.invalid_parameter_value(_explain(invalid_field(error))) from None
+            raise InvalidAnswers.invalid_parameter_value(_explain(invalid_field(error))) from None
         if answers.isna().all(axis=1).any():
-            raise MlflowException.invalid_parameter_value("at least one question must be answered in every row")
+            raise InvalidAnswers.invalid_parameter_value("at least one question must be answered in every row")
         matrix = input_matrix(encode_rows(map(astuple, patients)), self.classifier.manifest.profile)
         probabilities = self.classifier.probabilities(matrix)
         table = pd.DataFrame(probabilities.astype(float), columns=list(LEVELS), index=model_input.index)
