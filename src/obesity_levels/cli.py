@@ -189,24 +189,27 @@ def fetch(alias: str, to: Path) -> None:
 @commands.command()
 @click.argument("file", type=FILE)
 @LAYOUT
-def retrain(file: Path, layout: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Do not look for drift: train in any case.")
+def retrain(file: Path, layout: Path | None, force: bool) -> None:
     """Train on the labelled rows of FILE, if they have drifted.
 
-    Runs an experiment of DVC with FILE as its only data, and says whether its model passes the gate. The workspace is
-    left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 1 an error.
+    Runs an experiment of DVC with FILE as its only data, and prints its metrics and whether its model passes the gate.
+    The workspace is left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 1 an error.
     """
     source = retraining.in_project(file)
     layout = retraining.in_project(layout or Path(load_params().ingest.layout))
     read_raw(source, layout=load_layout(layout))  # requires labels, which the check for drift does not
-    checked = check_file(source, MODELS, layout)
-    status = _report_drift(checked, REPORTS)
-    if checked.report.verdict == "no drift":
-        click.echo(f"\n{source} has not drifted: nothing was trained")
-    if checked.report.verdict != "drift":
-        sys.exit(status)
-    name, gate, existed = retraining.retrain(source, layout)
-    existing = "exists already" if existed else "was made from it alone"
-    click.echo(f"\n{source} has drifted: the experiment {name} {existing}; its model is {gate.model_version}.")
+    if not force:
+        checked = check_file(source, MODELS, layout)
+        status = _report_drift(checked, REPORTS)
+        if checked.report.verdict == "no drift":
+            click.echo(f"\n{source} has not drifted: nothing was trained")
+        if checked.report.verdict != "drift":
+            sys.exit(status)
+        click.echo(f"\n{source} has drifted.")
+    name, metrics, gate, existed = retraining.retrain(source, layout)
+    existing = "exists already" if existed else f"was made from {source} alone"
+    click.echo(f"\n{results_table(metrics)}\nThe experiment {name} {existing}; its model is {gate.model_version}.")
     click.echo("It passes the gate:" if gate.passed else "It does NOT pass the gate:")
     for condition, found in gate.conditions.items():
         click.echo(f"  {'holds' if found.holds else 'FAILS'}  {condition}: {found}")

@@ -4,12 +4,14 @@ import csv
 import itertools
 import json
 import re
+import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 
 import pytest
+from tests.clone import with_make
 from tests.conftest import ROOT
-from tests.serving import http_server
+from tests.serving import free_port, http_server
 
 from obesity_levels.params import read_yaml
 from obesity_levels.schema import PROFILES
@@ -99,6 +101,25 @@ def test_a_source_from_the_net_is_imported_by_dvc_and_noticed_when_it_changes(cl
         clone.run("dvc", "update", "data/uci.csv.dvc")
         clone.run("dvc", "repro", "ingest")
         assert json.loads((clone.path / "metrics/ingest.json").read_text())["rows"] == ingest["rows"] - 1
+
+
+def test_make_uci_runs_an_experiment_on_a_file_from_the_net_once_and_adds_to_the_workspace_what_dvc_tracks_it_with(
+    clone, tmp_path
+):
+    shutil.copy(clone.path / "data/raw.csv", tmp_path)
+    with http_server(partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as address:
+        first, second = (clone.run(*with_make("uci"), f"UCI_URL=http://{address}/raw.csv").stdout for _ in range(2))
+    assert "| accuracy " in first
+    assert "was made from data/uci.csv alone" in first
+    assert "exists already" in second
+    assert clone.changed_files() == [" M data/.gitignore", "?? data/uci.csv.dvc"]
+
+
+def test_make_uci_without_a_network_is_one_line_that_says_what_to_do(clone):
+    refused = clone.run(*with_make("uci"), f"UCI_URL=http://127.0.0.1:{free_port()}/data.csv", check=False)
+    assert refused.stderr.startswith("error: http://127.0.0.1:")
+    assert "check the network and the address, or download the file yourself" in refused.stderr
+    assert (refused.stderr.count("\n"), clone.changed_files()) == (2, [])  # the second line is make's
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real file is not on this machine: it is not ours to give away")

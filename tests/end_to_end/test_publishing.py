@@ -12,7 +12,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import httpx
 import pandas as pd
 import pytest
 from tests.artifacts import constant_onnx
-from tests.clone import Clone, copy_clone
+from tests.clone import Clone, copy_clone, with_make
 from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.serving import PATIENT, free_port, http_server, running
@@ -81,12 +80,6 @@ def publishing(registry, capsys):
         return said
 
     return run
-
-
-def with_make(target: str) -> list[str]:
-    """A target of the Makefile, in the environment that runs this instead of one of the clone's own."""
-    here = Path(sys.executable).parent.parent
-    return ["make", "--no-print-directory", f"--old-file={here}/ready", f"VENV={here}", target]
 
 
 def version_of(clone: Clone) -> str:

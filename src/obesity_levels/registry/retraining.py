@@ -5,21 +5,22 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from obesity_levels.errors import ArtifactError
 from obesity_levels.evaluation.gate import Gate
-from obesity_levels.paths import GATE_METRICS
+from obesity_levels.paths import EVALUATE_METRICS, GATE_METRICS
 from obesity_levels.registry.pipeline_run import experiments
 from obesity_levels.versioning import dvc_command, dvc_environment, git
 
 
 class Retrained(NamedTuple):
-    """The name of an experiment on new rows, the result of its gate, and whether it existed already."""
+    """The name of an experiment on new rows, its metrics and its gate, and whether it existed already."""
 
     name: str
+    metrics: dict[str, Any]
     gate: Gate
     existed: bool
 
@@ -46,8 +47,8 @@ def retrain(source: Path, layout: Path) -> Retrained:
     revision = dict(experiments()).get(name)
     if revision is None:
         raise ArtifactError(f"DVC ran {name} but does not list it (`dvc exp list`): run `retrain` again")
-    gate = msgspec.json.decode(git("show", f"{revision}:./{GATE_METRICS.as_posix()}"), type=Gate)
-    return Retrained(name, gate, existed)
+    evaluated, gate = (git("show", f"{revision}:./{path.as_posix()}") for path in (EVALUATE_METRICS, GATE_METRICS))
+    return Retrained(name, msgspec.json.decode(evaluated), msgspec.json.decode(gate, type=Gate), existed)
 
 
 def next_steps(source: Path, layout: Path, name: str) -> Iterator[str]:
@@ -58,7 +59,8 @@ def next_steps(source: Path, layout: Path, name: str) -> Iterator[str]:
     if not layout.is_absolute() and git("status", "--porcelain", "--", str(layout)):
         added += f" {shlex.quote(str(layout))}"
     if not (source.is_absolute() or git("ls-files", "--", str(source))):
-        yield f"           dvc add {shlex.quote(str(source))}    (DVC keeps the rows, git their md5)"
+        if not Path(f"{source}.dvc").exists():
+            yield f"           dvc add {shlex.quote(str(source))}    (DVC keeps the rows, git their md5)"
         added += " " + " ".join(shlex.quote(str(path)) for path in (f"{source}.dvc", source.parent / ".gitignore"))
     yield f"           git add {added}"
     yield "           git commit, make publish, make promote"
