@@ -1,5 +1,6 @@
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,10 @@ def retraining(clone, monkeypatch, capfd):
     """The command in the clone: its exit status, and what it and the DVC that it starts print."""
     clone.enter(monkeypatch)
 
-    def run(rows: pd.DataFrame, status: int = 0) -> str:
-        rows.to_csv("new.csv", index=False)
+    def run(rows: pd.DataFrame, status: int = 0, *options: str, **csv: str) -> str:
+        rows.to_csv("new.csv", index=False, **csv)
         capfd.readouterr()
-        assert exit_status("retrain", "new.csv") == status
+        assert exit_status("retrain", "new.csv", *options) == status
         said = capfd.readouterr()
         assert status == 0 or "Traceback" not in said.err
         return said.out + said.err
@@ -41,12 +42,14 @@ def test_rows_that_have_not_drifted_train_nothing(clone, retraining, rows):
 def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_commands_apply_or_undo(
     clone, retraining, rows
 ):
-    """One long test, because the experiment takes its time."""
-    drifted = rows.assign(Age=rows["Age"] + 25)
-    said = retraining(drifted)
+    """One long test, because the experiment takes its time. The rows are written in a way that a layout explains."""
+    layout = (clone.path / "data/layout.yaml").read_text().replace('delimiter: ","', 'delimiter: ";"')
+    clone.write("new.yaml", layout.replace('decimal_mark: "."', 'decimal_mark: ","'))
+    written = partial(retraining, rows.assign(Age=rows["Age"] + 25), 0, "--layout", "new.yaml", sep=";", decimal=",")
+    said = written()
     assert "new.csv has drifted" in said
     (name,) = NAMED.findall(said)
-    assert clone.changed_files() == ["?? new.csv"]
+    assert clone.changed_files() == ["?? new.csv", "?? new.yaml"]
 
     # How it meets the gate is said, condition by condition.
     (revision,) = re.findall(r"(\w{7}) \[" + name, clone.run("dvc", "exp", "list").stdout)
@@ -55,7 +58,7 @@ def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_command
     assert told == [("holds" if found["holds"] else "FAILS", key) for key, found in gate["conditions"].items()]
     assert ("It passes the gate" in said) == gate["passed"] == all(verdict == "holds" for verdict, _ in told)
 
-    again = retraining(drifted)
+    again = written()
     assert NAMED.findall(again) == [name]
     assert "exists already" in again
     assert "Running stage" not in again
@@ -65,7 +68,7 @@ def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_command
         clone.run(*command.split())
     clone.commit("New rows")
     assert clone.changed_files() == []
-    assert "source: new.csv" in (clone.path / "params.yaml").read_text()
+    assert "source: new.csv\n  layout: new.yaml" in (clone.path / "params.yaml").read_text()
     assert "Running stage" not in clone.run("dvc", "repro").stdout
     assert workspace_run().tags["git.dirty"] == "false"
 

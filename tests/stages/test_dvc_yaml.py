@@ -89,9 +89,10 @@ def test_stages_that_are_run_again_elsewhere_make_the_same_bit_for_bit(rebuilt, 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_declares_the_files_of_the_project_and_the_code_that_it_reads_and_no_other_code(rebuilt, name):
     stage = STAGES[name]
-    declared = [dep.replace("${ingest.source}", "data/population.yaml") for dep in stage["deps"]]
+    source = {"${ingest.source}": "data/population.yaml", "${ingest.layout}": "data/layout.yaml"}
+    declared = [source.get(dep, dep) for dep in stage["deps"]]
     if name == "check":  # dvc.yaml says why
-        declared.append("data/population.yaml")
+        declared += source.values()
     # a stage may look at what it has just written itself
     own = [out for kind in ("outs", "metrics", "plots") for out in names(stage.get(kind, []))]
     # and Python at the version of a package that is installed from the clone

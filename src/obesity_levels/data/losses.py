@@ -21,7 +21,7 @@ _LEAST_SHARE_OF_GUESS = 0.2
 
 # Of numbers: other ways to write them.
 _FORMS = {
-    "numbers whose decimal point was lost": r"[0-9]{1,3}(\.[0-9]{3}){2,}",
+    "numbers whose decimal point was lost": r"[0-9]{1,3}(\.[0-9]{3})+\.[0-9]{3,}",
     "numbers with a decimal comma": r"[+-]?[0-9]+,[0-9]+",
     "numbers with their unit": r"[0-9][0-9.,]* ?[A-Za-z\"'′″]+\.?",
     "dates, which spreadsheets make of numbers": (

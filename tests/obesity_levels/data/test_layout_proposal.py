@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.strategies import few_examples
 
@@ -19,6 +20,7 @@ from obesity_levels.data.layout import UNCHANGED, load_layout
 from obesity_levels.data.layout_proposal import Proposal, propose_layout
 from obesity_levels.data.simulation import Population, as_text, draw_people
 from obesity_levels.data.source import read_raw
+from obesity_levels.errors import ParamsError
 from obesity_levels.params import load_params, load_yaml
 from obesity_levels.schema import ANSWERS, CATEGORIES, LABEL, LEVELS, SCALES
 
@@ -199,3 +201,65 @@ def test_two_changes_in_one_file_are_undone_or_asked_about(tmp_path_factory, pai
 def test_ucis_own_file_needs_no_change(tmp_path):
     proposal, _ = proposed(Written(people(100)), tmp_path)
     assert proposal.layout == UNCHANGED
+
+
+def test_codes_that_nothing_proves_are_asked_about_and_the_layout_is_refused_until_they_are_filled_in(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(ROOT)
+    written = Written(people(600))
+    coded(["CAEC"], sorted)(written)
+    written.table["CAEC"] = written.table["CAEC"].sample(frac=1, random_state=1).to_numpy()
+    path, layout = written.to(tmp_path), tmp_path / "layout.yaml"
+    assert exit_status("layout", str(path), "--output", str(layout)) == 3
+    assert '4 lines with a "?"' in capsys.readouterr().out
+    assert "neither is proven" in layout.read_text()
+    with pytest.raises(ParamsError, match=r'replace each "\?" .*\n  line \d+: "0": "\?"'):
+        load_layout(layout)
+
+
+def test_a_proposal_without_a_question_has_exit_status_0_and_names_the_experiment(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    path, layout = Written(people(100)).to(tmp_path), tmp_path / "layout.yaml"
+    assert exit_status("layout", str(path), "--output", str(layout)) == 0
+    assert f"-S ingest.source={path} -S ingest.layout={layout}" in capsys.readouterr().out
+
+
+LEFT = {
+    "numbers whose decimal point was lost": ("Height", lambda cells: cells.str.replace("1.", "1.805.") + "12"),
+    "nothing looks like it": ("SCC", None),
+    "one column for each category: MTRANS_Automobile": ("MTRANS", pd.get_dummies),
+    "which look like dates": ("Weight", lambda cells: "22-Mar"),
+}
+
+
+@pytest.mark.parametrize("reason", LEFT)
+def test_what_no_layout_can_give_back_is_asked_about_with_the_reason(tmp_path, reason):
+    name, made = LEFT[reason]
+    table = people(200)
+    if made is pd.get_dummies:
+        table = pd.get_dummies(table, columns=[name])
+    else:
+        table = table.assign(**{name: made(table[name])}) if made else table.drop(columns=name)
+    proposal, _ = proposed(Written(table), tmp_path)
+    (line,) = [line for line in str(proposal).splitlines() if '"?' in line and not line.startswith("#")]
+    assert name in line
+    assert reason in line
+
+
+def test_columns_that_are_no_answers_are_ignored_with_the_reason(tmp_path):
+    table = people(100).assign(**{"": ""})
+    proposal, _ = proposed(Written(table, options={"index": True}), tmp_path)
+    assert {name: proposal.notes["ignore", name] for name in proposal.layout.ignore} == {
+        "(column 1)": "numbers of the rows, from 0",
+        "(column 19)": "empty",
+    }
+
+
+def test_a_title_above_the_header_and_other_sheets_are_passed_over(tmp_path):
+    with pd.ExcelWriter(tmp_path / "rows.xlsx") as book:
+        pd.DataFrame({"Survey": ["of 2019"]}).to_excel(book, sheet_name="About", index=False)
+        people(100).to_excel(book, sheet_name="Rows", index=False, startrow=2)
+    proposal = propose_layout(tmp_path / "rows.xlsx", PARAMS, POPULATION)
+    assert (proposal.layout.sheet, proposal.layout.skip_lines) == ("Rows", 2)
+    pd.testing.assert_frame_equal(rows_by(proposal, tmp_path / "rows.xlsx"), answers(people(100)))

@@ -90,6 +90,15 @@ def test_the_marks_of_missing_answers_are_those_that_the_model_was_made_with(che
     assert check(batch, models).verdict == "no drift"
 
 
+def test_a_batch_that_is_written_as_its_layout_says_is_read_as_any_other(check, rows, project, tmp_path):
+    plain = check(rows)
+    rows.rename(columns={"Age": "Edad"}).to_csv(tmp_path / "batch.csv", index=False, sep=";")
+    layout = (project / "data/layout.yaml").read_text().replace('delimiter: ","', 'delimiter: ";"')
+    (tmp_path / "layout.yaml").write_text(layout.replace("columns: {}", "columns: {Edad: Age}"))
+    again = check_file(tmp_path / "batch.csv", project / "models", tmp_path / "layout.yaml").report
+    assert again.columns == plain.columns
+
+
 def test_an_unknown_column_and_the_order_of_columns_and_rows_change_nothing(check, rows):
     plain = check(rows)
     mixed = check(rows.assign(comment="hello").sample(frac=1, random_state=1)[sorted([*rows.columns, "comment"])])
