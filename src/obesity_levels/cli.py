@@ -82,7 +82,7 @@ def layout(file: Path, output: Path) -> None:
     proposal = propose_layout(file, load_params(), load_yaml(POPULATION_YAML, Population))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(str(proposal), encoding="utf-8")
-    click.echo(f"written: {output}")
+    click.echo(f"written: {output}. {proposal.notes[()]}")
     if proposal.open_lines:
         lines = "1 line" if proposal.open_lines == 1 else f"{proposal.open_lines} lines"
         click.echo(f'{lines} with a "?": replace each by what is meant, then use the layout')

@@ -93,7 +93,7 @@ def load_layout(path: Path) -> Layout:
     layout = load_yaml(path, Layout)
     if layout.open_entries():
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        still_open = [n for n, line in enumerate(lines, 1) if re.search(r"""^[^#].*["']\?\w*["']""", line)]
+        still_open = [n for n, line in enumerate(lines, 1) if re.search(r"""^(?!#).*["']\?\w*["']""", line)]
         found = "".join(f"\n  line {n}: {lines[n - 1]}" for n in still_open)
         raise ParamsError(f'{path}: replace each "?" by what is meant, or delete its line:{found}')
     return layout

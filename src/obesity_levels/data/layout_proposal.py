@@ -59,7 +59,7 @@ class Proposal(NamedTuple):
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
-        yield f"# {self.notes[()]}"
+        yield from (f"# {line}" for line in self.notes[()].splitlines())
         yield f'# Read each line and its evidence, replace each "{OPEN}", then name this file in ingest.layout.'
         for key, value in zip(self.layout.__struct_fields__, self._values(), strict=True):
             if not isinstance(value, dict | list) or not value:
@@ -117,18 +117,26 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
     layout = replace(layout, codes={name: values for name, values in known.items() if values})
 
     changed = apply_layout(table, layout, path)
+    columns = dict(layout.columns)
     for column, cells in read_cells(changed, params.clean.missing_marks).items():
         lost = _note_cells(column, changed[column], cells, found, notes)
-        if (
-            lost.sum() > params.clean.reported_lost_share * texts[column].sum()
-            and OPEN not in codes.get(column, {}).values()
-        ):
-            if column in UNITS:
-                units[column] = OPEN
-            else:
-                left = filled_texts(changed[column][lost], params.clean.missing_marks).head(_MOST_OPEN_CODES)
-                codes[column] = codes.get(column, {}) | dict.fromkeys(map(str, left.index), OPEN)
-    columns = layout.columns | dict(_unrecognised(found, by_theirs, notes))
+        if OPEN in codes.get(column, {}).values():
+            continue
+        filled = int(texts[column].sum())
+        # What is left of a number is seldom to be explained: it is asked about only where cleaning would refuse it.
+        allowed = params.clean.max_lost_share if column in SCALES else params.clean.reported_lost_share
+        left = filled_texts(changed[column][lost], params.clean.missing_marks)
+        if lost.sum() <= allowed * filled:
+            if lost.sum() > params.clean.reported_lost_share * filled:
+                notes[()] += f"\nwarning: {describe_loss(changed[column], lost, filled)}"
+        elif column in UNITS:
+            units[column] = OPEN
+        elif column in SCALES and len(left) > _MOST_OPEN_CODES:
+            columns[OPEN + column] = column
+            notes["columns", OPEN + column] = notes["codes", column]
+        else:
+            codes[column] = codes.get(column, {}) | dict.fromkeys(map(str, left.index[:_MOST_OPEN_CODES]), OPEN)
+    columns |= _unrecognised(found, by_theirs, notes)
     ignore = list(_ignored(table, found, notes))
     return Proposal(replace(layout, columns=columns, codes=codes, units=units, ignore=ignore), notes)
 
@@ -336,9 +344,9 @@ def _numbered(
     if usual and order is None:
         notes["codes", name] = "as is usual"
         return usual
-    orders = {"of the questionnaire": CATEGORIES[name], "of the alphabet": tuple(sorted(CATEGORIES[name]))}
-    either = " or ".join(f"{', '.join(categories)} (the order {what})" for what, categories in orders.items())
-    notes["codes", name] = f"{', '.join(codes)} may be {either}: neither is proven"
+    ours, alphabet = list(CATEGORIES[name]), sorted(CATEGORIES[name])
+    other = alphabet if alphabet != ours else ours[::-1]
+    notes["codes", name] = f"{', '.join(codes)} may be {', '.join(ours)} or {', '.join(other)}: neither is proven"
     return dict.fromkeys(codes, OPEN)
 
 

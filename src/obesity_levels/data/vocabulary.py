@@ -12,7 +12,7 @@ from obesity_levels.schema import CATEGORIES, COLUMNS, LABEL
 # In this order, because a name may have the words of two: "family history with overweight" is about no weight.
 _NAMES = {
     "family_history_with_overweight": r"famil|\bfhwo\b|\bfhow\b|antecedent|relative|parent",
-    "SCC": r"monitor|control\w* (de |las? |of |the )*calor|calor\w* (intake )?(control|count|track|consum)|\bscc\b",
+    "SCC": r"monitor|calculat|control\w* (de |las? |of |the )*calor|calor\w* (control|count|track|consum)|\bscc\b",
     "FAVC": r"calor|\bfavc\b",
     "FCVC": r"veget|verdura|\bfcvc\b",
     "CAEC": r"between|snack|entre (las )?comidas|\bcaec\b",
@@ -65,6 +65,11 @@ _WORDS: dict[str, dict[str, str]] = {
     },
     # of numbers: the answers in words that the questionnaire offers
     "FCVC": {"1": "never|nunca", "2": "sometimes|a veces|algunas veces", "3": "always|siempre"},
+    "NCP": {
+        "1": "between (1|one) (y|and|to) (2|two)|entre (1|uno) y (2|dos)|1 to 2",
+        "3": "three|tres",
+        "4": "more than (three|3)|mas de (tres|3)",
+    },
     "CH2O": {
         "1": "less than (a|1|one) lit(er|re)|menos de (un|1) litro",
         "2": "between 1 and 2 l(it(er|re)s)?|entre 1 y 2 (l|litros)",
