@@ -33,9 +33,14 @@ $(VENV)/ready: requirements.lock service/assets.lock pyproject.toml
 	uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	uv pip install --quiet --require-hashes --no-deps --compile-bytecode -r service/assets.lock
 	uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@pwd -P > $@
 
-repro: setup ## set up, run the pipeline, show the metrics, register the model
+# An environment has absolute paths: where the folder was moved or copied, it is made anew.
+ifneq ($(shell cat $(VENV)/ready 2>/dev/null),$(shell pwd -P))
+.PHONY: $(VENV)/ready
+endif
+
+repro: no-conflict ## set up, run the pipeline, show the metrics, register the model
 	dvc repro
 	@$(MAKE) --no-print-directory results publish
 

@@ -93,6 +93,12 @@ class Clone:
         return self.run("git", "status", "--porcelain").stdout.splitlines()
 
 
+def with_make(target: str) -> list[str]:
+    """A target of the Makefile, in the environment that runs this instead of one of the clone's own."""
+    here = Path(sys.executable).parent.parent
+    return ["make", "--no-print-directory", f"--old-file={here}/ready", f"VENV={here}", target]
+
+
 def clone_small(source: Path, folder: Path) -> Clone:
     """Clone the last commit of `source` into `folder`, with params that make it fast; its pipeline run and committed.
 

@@ -272,6 +272,30 @@ def test_fetching_into_a_folder_that_holds_other_things_changes_nothing(tmp_path
     assert (tmp_path / "mine/thesis.txt").read_text() == "all I have"
 
 
+@pytest.fixture
+def gone(clone):
+    """The artifacts of the registry are not where they were, but in this folder."""
+    gone = (clone.path / "mlruns").rename(clone.path / "gone")
+    yield gone
+    gone.rename(clone.path / "mlruns")
+
+
+def test_a_registry_without_its_artifacts_is_said_to_lack_them(gone, publishing):
+    assert "bring the folder mlruns back" in publishing("fetch", check=False).stderr
+
+
+def test_a_registry_that_was_moved_with_the_project_has_its_artifacts_where_it_is(
+    clone, gone, publishing, tmp_path, monkeypatch
+):
+    moved = shutil.copytree(clone.path, tmp_path / "moved #%20", symlinks=True)
+    (moved / gone.name).rename(moved / "mlruns")
+    monkeypatch.chdir(moved)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert version_of(clone) in publishing("fetch", "--alias", "challenger").stdout
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+        assert str(clone.path) not in "".join(database.iterdump())
+
+
 @pytest.mark.parametrize(
     ("asked", "command"),
     [

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mlflow
 import msgspec
+import sqlalchemy
 from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -34,6 +35,15 @@ from obesity_levels.versioning import git
 LOCAL_REGISTRY = "sqlite:///mlflow.db"
 CHOSEN_BY = "f1_weighted"
 """The metric, on validation rows, by which a challenger has to beat the champion."""
+
+_ARTIFACTS = "mlruns"
+# Where MLflow keeps absolute paths of artifacts in its database.
+_LOCATIONS = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "logged_models": "artifact_location",
+    "model_versions": "storage_location",
+}
 
 
 def publish(run: PipelineRun, *, challenger: bool = True) -> tuple[str, bool]:
@@ -130,13 +140,35 @@ def _registry() -> Iterator[mlflow.MlflowClient]:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_REGISTRY
     try:
         mlflow.set_tracking_uri(uri)
-        yield mlflow.MlflowClient()
+        client = mlflow.MlflowClient()
+        if uri == LOCAL_REGISTRY:
+            _follow_move()
+        yield client
     # ImportError: a database whose driver is not installed.
     except (MlflowException, SQLAlchemyError, RequestException, ImportError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         message = f"MLflow's registry {uri} failed, and nothing is lost ({reason})"
         # Without the parts of an address that may hold a password: the login, and the query.
         raise RegistryError(re.sub(r"(?<=//)[^/\s]*@|\?[^\s)'\"]+", "", message)) from error
+
+
+def _follow_move() -> None:
+    """Make the local registry find its artifacts in this folder, which may have been moved or copied.
+
+    MLflow makes every path absolute, and has no command that changes one.
+    """
+    here = (Path.cwd() / _ARTIFACTS).as_uri()
+    with sqlalchemy.create_engine(LOCAL_REGISTRY).begin() as database:
+        query = sqlalchemy.text("SELECT artifact_location FROM experiments WHERE name = :name")
+        location = database.scalar(query, {"name": NAME}) or ""
+        before, _, experiment = location.rpartition("/")
+        local = before.startswith(("/", "file:///")) and before.endswith(f"/{_ARTIFACTS}")
+        if not local or before in (here, str(Path(_ARTIFACTS).absolute())) or not Path(_ARTIFACTS, experiment).is_dir():
+            return
+        for table, column in _LOCATIONS.items():
+            update = f"UPDATE {table} SET {column} = :here || substr({column}, length(:before) + 1)"
+            inside = f"WHERE substr({column}, 1, length(:before) + 1) = :before || '/'"
+            database.execute(sqlalchemy.text(f"{update} {inside}"), {"here": here, "before": before})
 
 
 def _registered(client: mlflow.MlflowClient, digest: str) -> str | None:
@@ -171,8 +203,13 @@ def _downloaded(version: ModelVersion) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         uri = f"models:/{NAME}/{version.version}"
         model = Path(download_artifacts(artifact_uri=uri, dst_path=scratch))
-        # Without a manifest, `load_classifier` says what is missing.
-        yield next(model.rglob(paths.MANIFEST), model / paths.MANIFEST).parent
+        manifest = next(model.rglob(paths.MANIFEST), None)
+        if manifest is None:
+            raise RegistryError(
+                f"the files of version {version.version} are not where it was registered: bring the folder {_ARTIFACTS}"
+                " back, or delete the version in `make mlflow-ui` and run `make publish`"
+            )
+        yield manifest.parent
 
 
 def _compare(champion: ModelVersion, manifest: Manifest, score: float, rows: Rows) -> str:
