@@ -13,7 +13,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint docs docs-links audit advisories-are-there requirements lock
+.PHONY: model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint docs docs-links audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,16 +44,20 @@ repro: no-conflict ## set up, run the pipeline, show the metrics, register the m
 	dvc repro
 	@$(MAKE) --no-print-directory results publish
 
+# DVC says where a conflict is; this says how to settle it.
+no-conflict: setup
+	@python -c 'from obesity_levels.errors import check_merged, run_stage; run_stage(check_merged)'
+
 results: setup ## show the metrics as a table
 	@obesity-levels results
 
-data: setup ## run the pipeline up to the model's input
+data: no-conflict ## run the pipeline up to the model's input
 	dvc repro check featurize
 
-train: setup ## run the pipeline up to the model
+train: no-conflict ## run the pipeline up to the model
 	dvc repro check train
 
-verify: setup ## rebuild everything by force; fail if a tracked number differs, and show by how much (TOLERANCE=0.001)
+verify: no-conflict ## rebuild everything by force; fail if a tracked number differs, and show by how much (TOLERANCE=0.001)
 	dvc repro --force
 	@obesity-levels verify $(if $(TOLERANCE),--tolerance $(TOLERANCE))
 

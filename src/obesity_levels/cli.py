@@ -20,7 +20,7 @@ from obesity_levels.data.source import read_raw
 from obesity_levels.drift.check import DEFAULT_INTENSITY, Checked, check_file, check_simulation, write_report
 from obesity_levels.drift.report import report_table
 from obesity_levels.drift.scenarios import FIELD_ERROR_INTENSITY, SCENARIOS
-from obesity_levels.errors import ArtifactError, ObesityLevelsError
+from obesity_levels.errors import ArtifactError, ObesityLevelsError, check_merged
 from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences
 from obesity_levels.io import read_json
@@ -63,6 +63,7 @@ def commands() -> None:
 @commands.command()
 def results() -> None:
     """Print the metrics of the last run as a table (Markdown)."""
+    check_merged()
     if not EVALUATE_METRICS.exists():
         raise ArtifactError(
             f"{EVALUATE_METRICS} does not exist: run `make repro` (or `dvc repro`) in the project's root"

@@ -10,7 +10,7 @@ from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from obesity_levels.errors import ParamsError, invalid_field
+from obesity_levels.errors import ParamsError, check_merged, invalid_field
 from obesity_levels.paths import PARAMS_YAML
 from obesity_levels.schema import COLUMNS, LEVELS, PROFILES, SCALES, Level
 
@@ -306,7 +306,7 @@ def load_yaml(path: Path, kind: type[Struct]) -> Struct:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of `path`. Raises ParamsError, which names the file.
+    """The content of `path`. Raises ParamsError, which names the file, or ConflictError.
 
     The parser is the one of DVC (YAML 1.2, ruamel.yaml), so a stage and DVC read every value alike.
     """
@@ -319,6 +319,7 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except (YAMLError, ValueError, RecursionError) as error:
+        check_merged(path)
         raise ParamsError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 

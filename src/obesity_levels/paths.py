@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PARAMS_YAML = Path("params.yaml")
+DVC_YAML = Path("dvc.yaml")
 DVC_LOCK = Path("dvc.lock")
 
 POPULATION_YAML = Path("data/population.yaml")
@@ -29,5 +30,8 @@ MODEL_CARD = METRICS / "model_card.md"
 PLOTS = Path("plots")
 CONFUSION_MATRIX_CSV = PLOTS / "confusion_matrix.csv"
 DRIFT_PLOTS = PLOTS / "drift"
+
+TRACKED = (DVC_LOCK, METRICS, PLOTS)
+"""What a run of the pipeline writes into git."""
 
 REPORTS = Path("reports")

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.clone import with_make
+from tests.command import exit_status
 
 from obesity_levels.params import read_yaml
 
@@ -110,6 +112,35 @@ def test_a_false_number_that_was_committed_is_found(clone):
     clone.run("dvc", "repro", "--force", "--single-item", "clean")
     assert "metrics/clean.json" in clone.run("git", "diff", "--name-only", check=False).stdout
     assert path.read_text() == truth
+
+
+@pytest.fixture
+def conflict(clone, monkeypatch):
+    """A merge of two limits of the gate, each with its run, that git could not finish."""
+    for branch, limit in (("theirs", 0.1), ("ours", 0.2)):
+        clone.run("git", "checkout", "--quiet", "-b", branch, "main")
+        clone.set_params({"gate.at_least.accuracy": limit})
+        clone.run("dvc", "repro", "--quiet")
+        clone.commit(branch)
+    assert "Merge conflict in dvc.lock" in clone.run("git", "merge", "theirs", check=False).stdout
+    clone.enter(monkeypatch)
+    return clone
+
+
+def test_a_merge_conflict_is_refused_by_the_commands_and_settled_by_what_they_say(conflict, capsys):
+    for command in ("results", "publish", "promote", "verify", "retrain data/raw.csv"):
+        assert exit_status(*command.split()) == 1
+    said = capsys.readouterr().err.splitlines() + conflict.run(*with_make("data"), check=False).stderr.splitlines()[:1]
+    assert [
+        line for line in said if not re.match("error: merge conflict in .*dvc.lock.*: edit params.yaml", line)
+    ] == []
+    assert len(said) == 6
+    conflict.run("git", "checkout", "--theirs", "params.yaml")
+    for step in re.findall("`(.*?)`", said[0]):
+        conflict.run(*step.split())
+    conflict.run("git", "commit", "--quiet", "--message", "Merge")
+    assert conflict.changed_files() == []
+    assert "up to date" in conflict.run("dvc", "status").stdout
 
 
 def test_an_environment_that_is_a_link_is_not_emptied(clone, tmp_path):

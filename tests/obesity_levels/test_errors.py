@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obesity_levels.errors import RESTORE, SourceError, invalid_field, run_stage
+from obesity_levels.errors import RESTORE, ConflictError, SourceError, invalid_field, run_stage
 
 
 def test_an_error_that_a_person_can_act_on_is_printed_without_a_traceback_and_ends_with_1(capsys):
@@ -22,6 +22,13 @@ def test_a_bug_of_ours_is_not_hidden():
 
     with pytest.raises(ZeroDivisionError):
         run_stage(main)
+
+
+def test_what_a_person_writes_is_merged_by_hand_and_what_the_pipeline_writes_is_made_again():
+    written, made = "edit params.yaml and run `git add params.yaml`", "run `git checkout --ours dvc.lock metrics plots`"
+    assert str(ConflictError(["params.yaml"])) == f"merge conflict in params.yaml: {written}"
+    assert str(ConflictError(["dvc.lock"])).startswith(f"merge conflict in dvc.lock: {made}, `dvc repro` and")
+    assert f"{written}; then {made}" in str(ConflictError(["params.yaml", "dvc.lock"]))
 
 
 class Point(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.obesity_levels.yaml_files import REMOVED, with_changes
 
-from obesity_levels.errors import ParamsError
+from obesity_levels.errors import ConflictError, ParamsError
 from obesity_levels.params import RENAMED, load_params, read_yaml
 
 
@@ -75,6 +75,12 @@ def test_a_file_that_is_not_params_in_yaml_is_an_error(tmp_path, content, said):
 def test_the_model_is_the_one_that_is_named_or_else_the_profile_s_own(tmp_path, model, profile, named):
     train = load_params(changed(tmp_path, {"train.model": model})).train
     assert train.for_profile(profile).model == named
+
+
+def test_a_merge_conflict_is_said_to_be_one(tmp_path):
+    (tmp_path / "params.yaml").write_text("<<<<<<< HEAD\nrows: 1\n=======\nrows: 2\n>>>>>>> other\n")
+    with pytest.raises(ConflictError, match="edit .*params.yaml"):
+        load_params(tmp_path / "params.yaml")
 
 
 def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path):

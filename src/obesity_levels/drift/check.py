@@ -74,11 +74,9 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
     return Calibrated(detector, held_out, Batch.of_splits(train), params)
 
 
-def check_file(path: Path, models: Path, layout: Path | None = None) -> Checked:
-    """Check the rows of a file, with or without labels, written as `layout` says, by default as the source is."""
-    calibrated = load_calibrated(models, FEATURES)
     params = load_params()
     clean, written = params.clean, load_layout(layout or Path(params.ingest.layout))
+    calibrated = load_calibrated(models, FEATURES)
     marks = calibrated.held_out.classifier.manifest.missing_marks
     batch = Batch.of_raw(
         read_raw(path, ANSWERS, written), clean.missing_marks if marks is None else marks, clean.reported_lost_share

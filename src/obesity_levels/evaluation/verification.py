@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from obesity_levels.errors import check_merged
 from obesity_levels.io import leaves
-from obesity_levels.paths import CONFUSION_MATRIX_CSV, DVC_LOCK, METRICS, PLOTS
+from obesity_levels.paths import CONFUSION_MATRIX_CSV, TRACKED
 from obesity_levels.versioning import git
 
-TRACKED = (DVC_LOCK, METRICS, PLOTS)
 DERIVED_FROM_NUMBERS = ("model_version", "recommendation")
 """Keys of texts that may differ where numbers do: a hash of floats, a sentence that quotes them."""
 
@@ -30,7 +30,8 @@ class Difference(NamedTuple):
 
 
 def differences() -> list[Difference]:
-    """Each of TRACKED that differs from the last commit. Raises ArtifactError if git fails."""
+    """Each of TRACKED that differs from the last commit. Raises ConflictError, and ArtifactError if git fails."""
+    check_merged()
     paths = list(map(str, TRACKED))
     changed = git("diff", "--name-only", "HEAD", "--", *paths).splitlines()
     new = git("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from obesity_levels.errors import ArtifactError
+from obesity_levels.errors import ArtifactError, check_merged
 from obesity_levels.model.classifier import Manifest
 from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE, DVC_LOCK, EVALUATE_METRICS, MANIFEST
 
@@ -42,7 +42,7 @@ def read_evaluation(directory: Path, manifest: Manifest) -> Evaluation | None:
 
 def check_lock(directory: Path) -> None:
     """Raise ArtifactError if `directory` is the models/ of a checkout, and its files, or the metrics beside it, are not
-    those of its dvc.lock.
+    those of its dvc.lock; ConflictError if the lock has a merge conflict.
     """
     lock = directory.resolve().parent / DVC_LOCK
     if not lock.is_file():
@@ -51,6 +51,7 @@ def check_lock(directory: Path) -> None:
         stages = msgspec.yaml.decode(lock.read_bytes())["stages"].values()
         locked = {lock.parent / out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
     except (OSError, msgspec.DecodeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        check_merged(lock)
         raise ArtifactError(f"{lock} is not a lock of DVC: restore it (git checkout {DVC_LOCK})") from error
     served = [*(directory / name for name in (CLASSIFIER, MANIFEST, DRIFT_REFERENCE)), _evaluation_path(directory)]
     for path in (path.resolve() for path in served if path is not None and path.is_file()):

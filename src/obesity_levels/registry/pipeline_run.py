@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from obesity_levels import paths
-from obesity_levels.errors import ArtifactError, ObesityLevelsError, RegistryError
+from obesity_levels.errors import ArtifactError, ObesityLevelsError, RegistryError, check_merged
 from obesity_levels.model.classifier import Manifest, load_manifest
 from obesity_levels.params import read_yaml
 from obesity_levels.versioning import dvc, git
@@ -39,7 +39,11 @@ class PipelineRun(NamedTuple):
 
 
 def workspace_run() -> PipelineRun:
-    """What the last `dvc repro` left in this folder. Raises ArtifactError if `dvc repro` would have something to do."""
+    """What the last `dvc repro` left in this folder.
+
+    Raises ArtifactError if `dvc repro` would have something to do; ConflictError if a file has a merge conflict.
+    """
+    check_merged()
     changed = [f"{stage} ({what})" for stage, what, _ in _changes(Path())]
     if changed:
         raise ArtifactError(f"not as dvc.lock says: {', '.join(changed)}; run `dvc repro` first")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.artifacts import constant_onnx, write_artifact
 
-from obesity_levels.errors import ArtifactError
+from obesity_levels.errors import ArtifactError, ConflictError
 from obesity_levels.model.artifact import check_lock, read_evaluation
 from obesity_levels.model.classifier import load_manifest
 
@@ -56,6 +56,12 @@ def test_a_model_that_is_in_no_checkout_needs_no_lock(checkout):
 def test_a_lock_that_is_none_is_refused(checkout, content):
     (checkout / "dvc.lock").write_bytes(content)
     with pytest.raises(ArtifactError, match="is not a lock of DVC: restore it"):
+        check_lock(checkout / "models")
+
+
+def test_a_lock_with_a_merge_conflict_is_said_to_have_one(checkout):
+    (checkout / "dvc.lock").write_text("<<<<<<< HEAD\n" + (checkout / "dvc.lock").read_text())
+    with pytest.raises(ConflictError, match="git checkout --ours dvc.lock"):
         check_lock(checkout / "models")
 
 
