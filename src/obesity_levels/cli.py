@@ -199,6 +199,7 @@ def retrain(file: Path, layout: Path | None, force: bool) -> None:
     """
     source = retraining.in_project(file)
     layout = retraining.in_project(layout or Path(load_params().ingest.layout))
+    retraining.check_can_run(source, layout)
     read_raw(source, layout=load_layout(layout))  # requires labels, which the check for drift does not
     if not force:
         checked = check_file(source, MODELS, layout)

@@ -74,6 +74,8 @@ def load_calibrated(models: Path, features: Path) -> Calibrated:
     return Calibrated(detector, held_out, Batch.of_splits(train), params)
 
 
+def check_file(path: Path, models: Path, layout: Path | None = None) -> Checked:
+    """Check the rows of a file, with or without labels, written as `layout` says, by default as the source is."""
     params = load_params()
     clean, written = params.clean, load_layout(layout or Path(params.ingest.layout))
     calibrated = load_calibrated(models, FEATURES)

@@ -73,7 +73,10 @@ def _checked_out(experiment: Experiment, scratch: Path) -> PipelineRun:
     git("fetch", "--quiet", "--depth", "1", git("rev-parse", "--show-toplevel"), revision, folder=scratch)
     git("checkout", "--quiet", "--detach", "FETCH_HEAD", folder=scratch)
     folder = scratch / git("rev-parse", "--show-prefix")
-    dvc("cache", "dir", "--quiet", "--local", dvc("cache", "dir").strip(), folder=folder)
+    # DVC cannot write a path with other characters than ASCII: it is given that of a link.
+    cache = scratch / ".git/dvc-cache"
+    cache.symlink_to(dvc("cache", "dir").strip())
+    dvc("cache", "dir", "--quiet", "--local", str(cache), folder=folder)
     dvc("checkout", "--quiet", "--allow-missing", folder=folder)
     # The source, and rows that the cache no longer holds, may be missing; what was made of them may not.
     changed = [

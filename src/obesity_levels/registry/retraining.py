@@ -1,6 +1,7 @@
 """Retraining: an experiment of DVC on new rows alone, and whether its model passes the gate."""
 
 import hashlib
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from obesity_levels.errors import ArtifactError
+from obesity_levels.errors import ArtifactError, ConflictError
 from obesity_levels.evaluation.gate import Gate
 from obesity_levels.paths import EVALUATE_METRICS, GATE_METRICS
 from obesity_levels.registry.pipeline_run import experiments
-from obesity_levels.versioning import dvc_command, dvc_environment, git
+from obesity_levels.versioning import dvc, dvc_command, dvc_environment, git
+
+_IN_WORKSPACE = "run it in the workspace: `dvc exp run -S ingest.source=…`"
 
 
 class Retrained(NamedTuple):
@@ -29,17 +32,15 @@ def retrain(source: Path, layout: Path) -> Retrained:
     """Run an experiment with `source`, written as `layout` says, as its only data, and leave the workspace as it is.
 
     The same rows on the same commit, with the same uncommitted changes, are run once. Raises ArtifactError if the
-    experiment fails, or at once in a shallow repository, where DVC would train and record nothing.
+    experiment fails.
     """
-    if git("rev-parse", "--is-shallow-repository") == "true":
-        raise ArtifactError("DVC records no experiment in a shallow repository: run `git fetch --unshallow` first")
     changes = source.read_bytes() + layout.read_bytes() + git("diff", "HEAD").encode()
     name = f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
     existed = name in dict(experiments())
     if not existed:
         command = dvc_command("exp", "run", "--temp", "--name", name)
         for key, path in {"source": source, "layout": layout}.items():
-            command += ["-S", f"ingest.{key}={_hydra_value(path)}"]
+            command += ["-S", f"ingest.{key}={hydra_value(path)}"]
             if not path.is_absolute():
                 command += ["--copy-paths", str(path)]
         if subprocess.run(command, env=dvc_environment(), check=False).returncode:
@@ -49,6 +50,44 @@ def retrain(source: Path, layout: Path) -> Retrained:
         raise ArtifactError(f"DVC ran {name} but does not list it (`dvc exp list`): run `retrain` again")
     evaluated, gate = (git("show", f"{revision}:./{path.as_posix()}") for path in (EVALUATE_METRICS, GATE_METRICS))
     return Retrained(name, msgspec.json.decode(evaluated), msgspec.json.decode(gate, type=Gate), existed)
+
+
+def check_can_run(source: Path, layout: Path) -> None:
+    """Raise ArtifactError or ConflictError where `dvc exp run --temp` fails, or trains and records nothing.
+
+    `source` and `layout` are as `in_project` returns them. docs/dvc.md names the causes.
+    """
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        raise ArtifactError("DVC records no experiment in a shallow repository: run `git fetch --unshallow` first")
+    unmerged = git("diff", "--name-only", "--relative", "--diff-filter=U").splitlines()
+    if unmerged:
+        raise ConflictError(unmerged)
+    # DVC takes this folder for an address (file://), whose special characters are not escaped, ...
+    special = re.search("[#?]|%[0-9A-Fa-f]{2}", str(Path.cwd()))
+    if special:
+        raise ArtifactError(
+            f"DVC cannot copy a project into an experiment from {Path.cwd()}: move it to a path without '{special[0]}',"
+            f" or {_IN_WORKSPACE}"
+        )
+    # ... and writes the cache's path and local settings as ASCII. In a worktree it does not write those of git.
+    git_config = Path(git("rev-parse", "--show-toplevel"), ".git/config")
+    settings = {
+        "move the project, or use another cache (`dvc cache dir --local`)": dvc("cache", "dir"),
+        "change it in .dvc/config.local": dvc("config", "--local", "--list"),
+        "unset it, or set it with `git config --global`": (
+            git("config", "--file", str(git_config), "--list") if git_config.is_file() else ""
+        ),
+    }
+    for advice, lines in settings.items():
+        for line in lines.splitlines():
+            if not line.isascii():
+                setting = line.partition("=")[0]  # the value may be a secret
+                raise ArtifactError(
+                    f"DVC copies only ASCII into an experiment, and {setting} is not: {advice}, or {_IN_WORKSPACE}"
+                )
+    for path in (source, layout):
+        if not (path.is_absolute() or git("ls-files", "--", str(path.parent))):
+            raise ArtifactError(f"DVC cannot copy {path}, because git has no {path.parent}/: move the file to data/")
 
 
 def next_steps(source: Path, layout: Path, name: str) -> Iterator[str]:
@@ -73,6 +112,10 @@ def in_project(source: Path) -> Path:
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
 
 
-def _hydra_value(source: Path) -> str:
-    """A quoted value for `-S`: a path may contain characters of Hydra's grammar."""
-    return "'" + str(source).replace("\\", "\\\\").replace("'", "\\'") + "'"
+def hydra_value(source: Path) -> str:
+    """A quoted value for `-S`: a path may contain characters of Hydra's grammar.
+
+    There, a backslash is one unless a quote follows.
+    """
+    before_quotes = re.sub(r"\\+(?='|$)", lambda found: found[0] * 2, str(source))
+    return "'" + before_quotes.replace("'", "\\'") + "'"

@@ -108,6 +108,14 @@ def test_of_two_experiments_of_one_name_the_revision_says_which(clone, monkeypat
     assert first in map(find_experiment, revisions)
 
 
+def test_an_experiment_is_found_in_a_folder_whose_name_dvc_cannot_write(clone, monkeypatch):
+    clone.run("dvc", "exp", "save", "--name", "saved")
+    clone.path = clone.path.rename(clone.path.with_name("Übung"))
+    clone.enter(monkeypatch)
+    with experiment_run(find_experiment("saved")) as run:
+        assert run.tags["dvc.experiment"] == "saved"
+
+
 def test_an_experiment_that_does_not_exist_is_an_error_that_says_how_to_list_them(here):
     with pytest.raises(RegistryError, match="there is no experiment 'deeper' .*dvc exp list -A"):
         find_experiment("deeper")
