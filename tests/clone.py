@@ -134,9 +134,3 @@ def _clone_in(folder: Path) -> Clone:
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in identity.items()},
     }
     return Clone(path, environment)
-
-
-def with_make(target: str) -> list[str]:
-    """A target of the Makefile, in the environment that runs this instead of one of the clone's own."""
-    here = Path(sys.executable).parent.parent
-    return ["make", "--no-print-directory", f"--old-file={here}/ready", f"VENV={here}", target]

@@ -122,7 +122,7 @@ def test_where_dvc_runs_no_experiment_of_its_own_nothing_is_begun(clone, monkeyp
     clone.run("git", "config", setting, "x")
     clone.enter(monkeypatch)
     with pytest.raises(ArtifactError, match=said):
-        check_can_run(Path(source))
+        check_can_run(Path(source), Path("data/layout.yaml"))
 
 
 @given(name=st.text(st.characters(exclude_categories=["C"]), min_size=1))
