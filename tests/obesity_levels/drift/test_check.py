@@ -133,6 +133,8 @@ def test_rows_that_the_model_was_not_made_of_are_an_error(check, rows, project, 
     features = tmp_path / "data/features"
     shutil.copytree(project / "data/features", features, copy_function=shutil.copyfile)
     shutil.copy(features / "test.parquet", features / "train.parquet")
+    for name in ("params.yaml", "data/layout.yaml"):
+        shutil.copy(project / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArtifactError, match="does not hold the rows that the model was made from"):
         check(rows)
