@@ -66,10 +66,8 @@ def recognise(texts: Mapping[str, pd.Series]) -> Columns:
 
 def filled_texts(column: pd.Series, missing_marks: Sequence[str]) -> pd.Series:
     """The distinct texts of a raw column that stand for an answer, without padding; their counts, the highest first."""
-    counts = column.value_counts()
-    text = counts.index.str.strip()
-    missing = text.str.lower().isin(["", *(mark.strip().lower() for mark in missing_marks)])
-    return counts[~missing].groupby(text[~missing], sort=False).sum().sort_values(ascending=False, kind="stable")
+    counts = column.str.strip().value_counts()
+    return counts[~counts.index.str.lower().isin(["", *(mark.strip().lower() for mark in missing_marks)])]
 
 
 def fit(texts: pd.Series, column: str) -> float:

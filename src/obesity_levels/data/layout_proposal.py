@@ -125,11 +125,12 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
         filled = int(texts[column].sum())
         # What is left of a number is seldom to be explained: it is asked about only where cleaning would refuse it.
         allowed = params.clean.max_lost_share if column in SCALES else params.clean.reported_lost_share
-        left = filled_texts(changed[column][lost], params.clean.missing_marks)
         if lost.sum() <= allowed * filled:
             if lost.sum() > params.clean.reported_lost_share * filled:
                 notes[()] += f"\nwarning: {describe_loss(changed[column], lost, filled)}"
-        elif column in UNITS:
+            continue
+        left = filled_texts(changed[column][lost], params.clean.missing_marks)
+        if column in UNITS:
             units[column] = OPEN
         elif column in SCALES and len(left) > _MOST_OPEN_CODES:
             columns[OPEN + column] = column
