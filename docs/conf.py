@@ -13,7 +13,7 @@ myst_heading_anchors = 3
 # a page that is not here is a warning, so an error
 NAVIGATION = {
     "Get started": ["docs/tutorial"],
-    "Make and compare models": ["docs/dvc", "docs/experiments", "docs/registry"],
+    "Make and compare models": ["docs/dvc", "docs/layout", "docs/experiments", "docs/registry"],
     "Look for drift": ["docs/drift"],
     "Serve a model": ["docs/service", "docs/operations", "docs/performance", "SECURITY"],
     "Trust the numbers": ["docs/results", "docs/reproducibility", "metrics/model_card"],

@@ -263,3 +263,14 @@ def test_a_title_above_the_header_and_other_sheets_are_passed_over(tmp_path):
     proposal = propose_layout(tmp_path / "rows.xlsx", PARAMS, POPULATION)
     assert (proposal.layout.sheet, proposal.layout.skip_lines) == ("Rows", 2)
     pd.testing.assert_frame_equal(rows_by(proposal, tmp_path / "rows.xlsx"), answers(people(100)))
+
+
+def test_the_example_of_the_page_on_layouts_is_what_is_proposed(tmp_path):
+    written = Written(people(2000), options={"index": True, "sep": ";", "encoding": "cp1252"})
+    renamed({"Gender": "Género", "Age": "Edad", LABEL: "Resultado"})(written)
+    coded(["SMOKE", "CAEC"], list)(written)
+    written.table["CAEC"] = written.table["CAEC"].sample(frac=1, random_state=1).to_numpy()
+    in_unit("Height", "0.01")(written)
+    with_commas(written)
+    proposal, _ = proposed(written, tmp_path)
+    assert f"```yaml\n{proposal}```\n" in (ROOT / "docs/layout.md").read_text(encoding="utf-8")
