@@ -39,12 +39,13 @@ def main() -> None:
     if manifest.model != "random_forest":
         parser.error(f"models/ holds a {manifest.model}, and only a forest has trees to count")
     train, validation = (read_split(ROOT / "data/features", name) for name in ("train", "validation"))
-    train_params = params.train.for_profile(params.featurize.profile)
 
     lines = []
     for trees in numbers:
         chosen = manifest.search.chosen | {"n_estimators": trees}
-        fitted = build_estimator(train_params, tuple(manifest.features), chosen).fit(train.matrix, train.labels)
+        fitted = build_estimator(params.train, tuple(manifest.features), manifest.model, chosen).fit(
+            train.matrix, train.labels
+        )
         onnx = export_onnx(fitted)
         classifier = Classifier(manifest, onnx)
         accuracy = (classifier.probabilities(validation.matrix).argmax(axis=1) == validation.labels).mean()

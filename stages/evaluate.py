@@ -21,7 +21,7 @@ def main() -> None:
     train, validation, test = splits = [read_split(FEATURES, name) for name in SPLITS]
     on_validation, on_test = (classifier.probabilities(rows.matrix) for rows in (validation, test))
     train_params = msgspec.convert(manifest.params, TrainParams)
-    estimator = build_estimator(train_params, tuple(manifest.features), manifest.search.chosen)
+    estimator = build_estimator(train_params, tuple(manifest.features), manifest.model, manifest.search.chosen)
     everyone = Rows.concatenate(*splits)
     report: dict[str, Any] = {
         "model_version": manifest.version,

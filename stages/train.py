@@ -19,15 +19,14 @@ from obesity_levels.schema import LEVELS, PROFILES
 def main() -> None:
     params = load_params()
     features = PROFILES[params.featurize.profile]
-    train_params = params.train.for_profile(params.featurize.profile)
     train = read_split(FEATURES, "train")
-    fitted, searched = search(train.matrix, train.labels, train.groups, features, train_params)
-    onnx = export_onnx(fitted)
+    searched = search(train.matrix, train.labels, train.groups, features, params.train)
+    onnx = export_onnx(searched.fitted)
 
     source = read_json(INGEST_METRICS)
     manifest = Manifest(
         format=FORMAT,
-        model=train_params.model,
+        model=searched.model,
         sha256=hashlib.sha256(onnx).hexdigest(),
         profile=params.featurize.profile,
         features=list(features),
@@ -35,15 +34,15 @@ def main() -> None:
         levels=list(LEVELS),
         data=DataOrigin(source["simulated"], source["source"], source["md5"]),
         rows=read_json(FEATURIZE_METRICS)["rows"],
-        params=msgspec.to_builtins(train_params),
-        search=searched,
+        params=msgspec.to_builtins(params.train),
+        search=searched.search,
         libraries={name: version(name) for name in ("scikit-learn", "skl2onnx", "onnx")},
         missing_marks=params.clean.missing_marks,
     )
     MODELS.mkdir(exist_ok=True)
     (MODELS / CLASSIFIER).write_bytes(onnx)
     write_json(msgspec.to_builtins(manifest), MODELS / MANIFEST)
-    print(f"trained {train_params.model} with {searched.chosen} ({len(onnx) / 1e6:.1f} MB)")
+    print(f"trained {searched.model} with {searched.search.chosen} ({len(onnx) / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -131,24 +131,22 @@ class SearchParams(Section):
 ModelName = Literal["random_forest", "hist_gradient_boosting", "logistic_regression", "voting"]
 
 
-class ByProfile(Section):
-    full: ModelName
-    no_weight: ModelName
-    habits: ModelName
+class AutoParams(Section):
+    models: Annotated[list[ModelName], Grid]
 
 
 class TrainParams(Section):
-    model: Literal["by_profile"] | ModelName
-    by_profile: ByProfile
+    model: Literal["auto"] | ModelName
+    auto: AutoParams
     seed: Seed
     people_weight: Positive
     augmentation: AugmentationParams
     search: SearchParams
 
-    def for_profile(self, profile: Profile) -> Self:
-        """These params with the `model` of the profile, where they say `by_profile`."""
-        named = getattr(self.by_profile, profile) if self.model == "by_profile" else self.model
-        return msgspec.structs.replace(self, model=named)
+    @property
+    def models(self) -> list[ModelName]:
+        """The models to compare: the one that is named, or those of `auto`."""
+        return self.auto.models if self.model == "auto" else [self.model]
 
 
 class BootstrapParams(Section):

@@ -151,7 +151,7 @@ def test_a_model_is_published_with_all_that_was_measured_of_it(clone, registry):
     assert run.data.metrics["gate.passed"] == 1
     low = run.data.metrics["drift.calibration.false_alarm_rate.50.interval.0"]
     assert low <= run.data.metrics["drift.calibration.false_alarm_rate.50.rate"]
-    assert run.data.params["train.model"] == '"by_profile"'
+    assert run.data.params["train.model"] == '"auto"'
     tags = run.data.tags
     assert tags["git.revision"] == clone.run("git", "rev-parse", "HEAD").stdout.strip()
     assert (tags["git.dirty"], tags["data.simulated"]) == ("false", "true")

@@ -64,19 +64,6 @@ def test_a_file_that_is_not_params_in_yaml_is_an_error(tmp_path, content, said):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("model", "profile", "named"),
-    [
-        ("by_profile", "full", "random_forest"),
-        ("by_profile", "habits", "voting"),
-        ("logistic_regression", "habits", "logistic_regression"),
-    ],
-)
-def test_the_model_is_the_one_that_is_named_or_else_the_profile_s_own(tmp_path, model, profile, named):
-    train = load_params(changed(tmp_path, {"train.model": model})).train
-    assert train.for_profile(profile).model == named
-
-
 def test_a_merge_conflict_is_said_to_be_one(tmp_path):
     (tmp_path / "params.yaml").write_text("<<<<<<< HEAD\nrows: 1\n=======\nrows: 2\n>>>>>>> other\n")
     with pytest.raises(ConflictError, match="edit .*params.yaml"):

@@ -2,21 +2,18 @@
 
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn import inspection
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from tqdm import tqdm
 
 from obesity_levels.evaluation.metrics import label_metrics
 from obesity_levels.model.augmentation import AugmentedClassifier, Labels
 from obesity_levels.model.classifier import Classifier, most_probable
 from obesity_levels.model.features import Matrix
-from obesity_levels.model.search import Groups, check_folds
+from obesity_levels.model.search import Groups, fit_on_one_thread, out_of_fold, split_folds
 from obesity_levels.params import CrossValidationParams, ImportanceParams, LearningCurveParams
 
 
@@ -34,13 +31,10 @@ def cross_validate(
     deviation over the repeats of accuracy, weighted F1, and accuracy on the `people` rows (None if there are none).
     Raises TooFewRowsError if a level has fewer groups than there are folds.
     """
-    check_folds(labels, groups, params.folds, "evaluate.cross_validation.folds")
     scores = []
     for repeat in tqdm(range(params.repeats), desc="cross-validation", unit="repeat"):
-        folds = StratifiedGroupKFold(params.folds, shuffle=True, random_state=repeat)
-        # Threads: trees are grown without the interpreter's lock. The result does not depend on their number.
-        with joblib.parallel_backend("threading"):
-            predicted = cross_val_predict(estimator, matrix, labels, groups=groups, cv=folds, n_jobs=-1)
+        folds = split_folds(matrix, labels, groups, params.folds, repeat, "evaluate.cross_validation.folds")
+        predicted = out_of_fold([estimator], matrix, labels, folds)[0].argmax(axis=1)
         right = pd.Series(predicted == labels)
         scores.append({**label_metrics(labels, predicted), "people": right[people].mean()})
     spread = {
@@ -90,7 +84,7 @@ def learning_curve(
         used = place < share
         if len(np.unique(labels[used])) < len(np.unique(labels)):
             continue
-        fitted = clone(estimator).fit(matrix[used], labels[used])
+        fitted = fit_on_one_thread(estimator, matrix[used], labels[used])
         scored = ((matrix[used], labels[used]), validation)
         table.append([used.sum(), *(label_metrics(y, fitted.predict(X))["f1_weighted"] for X, y in scored)])
     return pd.DataFrame(table, columns=["rows", "training", "validation"])

@@ -34,15 +34,22 @@ class DataOrigin(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A candidate of the search, with its weighted F1 over the folds."""
+    """A candidate of the search: its weighted F1 over the folds, and how it compares with the most accurate one.
+
+    `accuracy_difference` is its share of right rows less that of the most accurate candidate, on the same rows;
+    `standard_error` that of the difference. None in a manifest of before they were in it.
+    """
 
     params: dict[str, Any]
     f1_weighted_mean: float
     f1_weighted_std: float
+    model: str | None = None
+    accuracy_difference: float | None = None
+    standard_error: float | None = None
 
 
 class Search(msgspec.Struct, frozen=True):
-    """The search that chose the hyperparameters: its folds, the chosen ones, and every candidate with its score."""
+    """The search: its folds, the hyperparameters of the chosen candidate, and every candidate with its scores."""
 
     folds: int
     chosen: dict[str, Any]

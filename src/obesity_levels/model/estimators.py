@@ -18,10 +18,10 @@ from obesity_levels.params import TrainParams
 
 
 def build_estimator(
-    params: TrainParams, features: tuple[str, ...], chosen: dict[str, Any] | None = None
+    params: TrainParams, features: tuple[str, ...], model: str, chosen: dict[str, Any] | None = None
 ) -> AugmentedClassifier:
-    """The classifier of `params.model` with the hyperparameters `chosen` by a search (default: the first candidate)."""
-    return AugmentedClassifier(base_estimator(params, params.model, chosen), features, params)
+    """The classifier `model` with the hyperparameters `chosen` by a search (default: the first candidate)."""
+    return AugmentedClassifier(base_estimator(params, model, chosen), features, params)
 
 
 def candidates(params: TrainParams, model: str) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def test_the_majority_baseline_is_the_most_frequent_level_of_the_training_rows()
 def trained(params, people):
     matrix = input_matrix(encode_table(people), "full")
     labels = people[LABEL].map(LEVELS.index).to_numpy()
-    return build_estimator(small(params, "random_forest"), PROFILES["full"]), matrix, labels
+    return build_estimator(small(params, "random_forest"), PROFILES["full"], "random_forest"), matrix, labels
 
 
 def cross_validated(trained, people, folds=2, repeats=1, times=1):

@@ -17,7 +17,7 @@ from obesity_levels.model.estimators import build_estimator
 from obesity_levels.model.features import MISSING, encode_table, input_matrix
 from obesity_levels.model.onnx_export import export_onnx
 from obesity_levels.model.search import search
-from obesity_levels.params import AugmentationParams, Params, TrainParams
+from obesity_levels.params import AugmentationParams, AutoParams, Params, TrainParams
 from obesity_levels.schema import LABEL, LEVELS, PROFILES
 
 MODELS = ("random_forest", "hist_gradient_boosting", "logistic_regression", "voting")
@@ -48,7 +48,7 @@ def small(params: Params, model: str, **changed) -> TrainParams:
 def trained(params: Params, rows, model: str, **changed):
     """A small estimator, and it as ONNX."""
     matrix, labels, _ = rows
-    fitted = build_estimator(small(params, model, **changed), FULL).fit(matrix, labels)
+    fitted = build_estimator(small(params, model, **changed), FULL, model).fit(matrix, labels)
     return fitted, export_onnx(fitted)
 
 
@@ -61,7 +61,9 @@ def loaded(onnx: bytes) -> Classifier:
 def test_no_probability_is_above_one(params, rows, trees):
     """25 times 1/25 is 1.0000001 in float32, and is clipped; 50 times 1/50 is 0.9999996."""
     matrix, labels, _ = rows
-    estimator = build_estimator(small(params, "random_forest"), FULL).set_params(estimator__n_estimators=trees)
+    estimator = build_estimator(small(params, "random_forest"), FULL, "random_forest").set_params(
+        estimator__n_estimators=trees
+    )
     probabilities = loaded(export_onnx(estimator.fit(matrix, labels))).probabilities(matrix)
     assert probabilities.max() == np.float32(1 if trees == 25 else 0.9999996)
 
@@ -105,22 +107,55 @@ def test_another_seed_gives_another_forest(params, rows):
 
 
 @pytest.mark.parametrize(("model", "candidates"), list(zip(MODELS, (4, 2, 2, 2), strict=True)))
-def test_a_search_scores_every_candidate_and_refits_the_best(params, rows, model, candidates, capsys):
+def test_a_search_scores_every_candidate_and_refits_the_best(params, rows, model, candidates):
     params = small(params, model)
-    best, searched = search(*rows, FULL, params)
+    best, named, searched, _ = search(*rows, FULL, params)
     assert len(searched.candidates) == candidates
     assert searched.chosen == max(searched.candidates, key=lambda candidate: candidate.f1_weighted_mean).params
-    again = build_estimator(params, FULL, searched.chosen).fit(*rows[:2])
+    again = build_estimator(params, FULL, named, searched.chosen).fit(*rows[:2])
     np.testing.assert_array_equal(best.predict_proba(rows[0]), again.predict_proba(rows[0]))
-    assert "CV 2/2" in capsys.readouterr().out
+
+
+def automatic(params, rows, *models: str):
+    """A search among these models, the fastest to serve first."""
+    return search(*rows, FULL, msgspec.structs.replace(small(params, "auto"), auto=AutoParams(list(models))))
+
+
+def test_auto_takes_the_fastest_model_that_is_not_clearly_worse_than_the_best(params, rows):
+    found = automatic(params, rows, *MODELS)
+    assert [candidate.model for candidate in found.search.candidates] == [MODELS[0]] * 4 + [
+        model for model in MODELS[1:] for _ in range(2)
+    ]
+    good = [c for c in found.search.candidates if c.accuracy_difference >= -c.standard_error]
+    assert found.model == min((c.model for c in good), key=MODELS.index)
+
+
+def test_auto_takes_a_slower_model_that_is_clearly_better(params, rows):
+    """The level is the sum of all answers, of which a tree of a small forest sees few."""
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(0, 2, (3000, len(FULL))).astype(np.float32)
+    labels = np.clip((matrix[:, :10].sum(axis=1) - 2).astype(int), 0, 6)
+    found = automatic(params, (matrix, labels, np.arange(3000)), "random_forest", "logistic_regression")
+    assert found.model == "logistic_regression"
+    forest = found.search.candidates[0]
+    assert forest.accuracy_difference < -forest.standard_error < 0
+
+
+def test_out_of_fold_predictions_are_of_rows_that_the_model_was_not_fitted_on(params, rows):
+    """A forest knows rows that it was fitted on nearly by heart."""
+    matrix, labels, _ = rows
+    found = search(*rows, FULL, small(params, "random_forest"))
+    seen, unseen = found.fitted.predict_proba(matrix), found.out_of_fold
+    assert (seen.argmax(axis=1) == labels).mean() > (unseen.argmax(axis=1) == labels).mean()
+    np.testing.assert_allclose(unseen.sum(axis=1), 1)
 
 
 def test_a_search_finds_the_same_whatever_the_number_of_threads(params, rows, monkeypatch):
     found = []
     for threads in ("1", "2"):
         monkeypatch.setenv("LOKY_MAX_CPU_COUNT", threads)
-        best, searched = search(*rows, FULL, small(params, "random_forest"))
-        found.append((export_onnx(best), searched))
+        best = search(*rows, FULL, small(params, "random_forest"))
+        found.append((export_onnx(best.fitted), best.search))
     assert found[0] == found[1]
 
 
@@ -169,7 +204,9 @@ def test_rows_answered_in_whole_numbers_count_more(params, rows):
     labels = np.array([0, 1])
     chances = {}
     for weight in (1.0, 5.0):
-        estimator = build_estimator(small(params, "logistic_regression", people_weight=weight), FULL)
+        estimator = build_estimator(
+            small(params, "logistic_regression", people_weight=weight), FULL, "logistic_regression"
+        )
         chances[weight] = estimator.fit(matrix, labels).predict_proba(matrix)[:, 0].mean()
     assert chances[1.0] == pytest.approx(0.5, abs=0.05)
     assert chances[5.0] > chances[1.0] + 0.1
@@ -178,7 +215,7 @@ def test_rows_answered_in_whole_numbers_count_more(params, rows):
 def test_rows_that_lack_height_or_weight_are_predicted_far_better_than_by_the_majority(params, population):
     train, held_out = (draw_people(population, 1500, np.random.default_rng(seed)) for seed in (1, 2))
     labels = [rows[LABEL].map(LEVELS.index).to_numpy() for rows in (train, held_out)]
-    fitted = build_estimator(small(params, "random_forest"), FULL).fit(
+    fitted = build_estimator(small(params, "random_forest"), FULL, "random_forest").fit(
         input_matrix(encode_table(train), "full"), labels[0]
     )
     for name in ("Height", "Weight"):
