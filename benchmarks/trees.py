@@ -40,13 +40,17 @@ def main() -> None:
         parser.error(f"models/ holds a {manifest.model}, and only a forest has trees to count")
     train, validation = (read_split(ROOT / "data/features", name) for name in ("train", "validation"))
 
+    calibration = manifest.calibration
+    if calibration is None:
+        parser.error("models/ holds a model of before probabilities were calibrated: run `dvc repro`")
+
     lines = []
     for trees in numbers:
         chosen = manifest.search.chosen | {"n_estimators": trees}
         fitted = build_estimator(params.train, tuple(manifest.features), manifest.model, chosen).fit(
             train.matrix, train.labels
         )
-        onnx = export_onnx(fitted)
+        onnx = export_onnx(fitted, calibration)
         classifier = Classifier(manifest, onnx)
         accuracy = (classifier.probabilities(validation.matrix).argmax(axis=1) == validation.labels).mean()
         row, batch = train.matrix[:1], np.resize(train.matrix, (BATCH, train.matrix.shape[1]))

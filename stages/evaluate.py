@@ -1,5 +1,6 @@
 """Scores the ONNX file on rows that it was not trained on: metrics and plots."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from obesity_levels.errors import run_stage
 from obesity_levels.evaluation import metrics, plots, resampling
 from obesity_levels.io import Rows, read_split, write_json, write_plot_csv
+from obesity_levels.model.calibration import uncalibrated
 from obesity_levels.model.classifier import load_classifier, most_probable
 from obesity_levels.model.estimators import build_estimator
 from obesity_levels.params import TrainParams, load_params
@@ -20,13 +22,16 @@ def main() -> None:
     manifest = classifier.manifest
     train, validation, test = splits = [read_split(FEATURES, name) for name in SPLITS]
     on_validation, on_test = (classifier.probabilities(rows.matrix) for rows in (validation, test))
+    scores_on_validation, scores_on_test = (
+        uncalibrated(found, manifest.calibration) for found in (on_validation, on_test)
+    )
     train_params = msgspec.convert(manifest.params, TrainParams)
     estimator = build_estimator(train_params, tuple(manifest.features), manifest.model, manifest.search.chosen)
     everyone = Rows.concatenate(*splits)
     report: dict[str, Any] = {
         "model_version": manifest.version,
-        "validation": metrics.split_metrics(validation, on_validation, train, params),
-        "test": metrics.split_metrics(test, on_test, train, params),
+        "validation": metrics.split_metrics(validation, on_validation, scores_on_validation, train, params),
+        "test": metrics.split_metrics(test, on_test, scores_on_test, train, params),
         "cross_validation": resampling.cross_validate(
             estimator,
             everyone.matrix,
@@ -34,6 +39,7 @@ def main() -> None:
             everyone.groups,
             metrics.is_people(everyone.answers),
             params.cross_validation,
+            params.calibration.bins,
         ),
     }
     write_json(report, EVALUATE_METRICS)
@@ -46,10 +52,13 @@ def main() -> None:
         params.learning_curve,
     )
     confusion = metrics.confusion_table(test.labels, most_probable(on_test))
-    calibration = metrics.calibration_table(test.labels, on_test, params.calibration.bins)
+    calibration, before = (
+        metrics.calibration_table(test.labels, found, params.calibration.bins) for found in (on_test, scores_on_test)
+    )
+    write_plot_csv(before, PLOTS / "calibration_uncalibrated.csv")
     for path, table, draw in (
         (CONFUSION_MATRIX_CSV, confusion, plots.draw_confusion_matrix),
-        (PLOTS / "calibration.csv", calibration, plots.draw_calibration),
+        (PLOTS / "calibration.csv", calibration, partial(plots.draw_calibration, before)),
         (PLOTS / "permutation_importance.csv", importance, plots.draw_importance),
         (PLOTS / "learning_curve.csv", curve, plots.draw_learning_curve),
         (PLOTS / "roc.csv", metrics.roc_table(test.labels, on_test), plots.draw_roc),

@@ -7,6 +7,7 @@ import msgspec
 
 from obesity_levels.errors import run_stage
 from obesity_levels.io import read_json, read_split, write_json
+from obesity_levels.model.calibration import fit_calibration
 from obesity_levels.model.classifier import FORMAT, DataOrigin, Manifest
 from obesity_levels.model.features import MISSING
 from obesity_levels.model.onnx_export import export_onnx
@@ -21,7 +22,8 @@ def main() -> None:
     features = PROFILES[params.featurize.profile]
     train = read_split(FEATURES, "train")
     searched = search(train.matrix, train.labels, train.groups, features, params.train)
-    onnx = export_onnx(searched.fitted)
+    calibration = fit_calibration(searched.out_of_fold, train.labels, params.train.calibration)
+    onnx = export_onnx(searched.fitted, calibration)
 
     source = read_json(INGEST_METRICS)
     manifest = Manifest(
@@ -38,6 +40,7 @@ def main() -> None:
         search=searched.search,
         libraries={name: version(name) for name in ("scikit-learn", "skl2onnx", "onnx")},
         missing_marks=params.clean.missing_marks,
+        calibration=calibration,
     )
     MODELS.mkdir(exist_ok=True)
     (MODELS / CLASSIFIER).write_bytes(onnx)

@@ -131,6 +131,11 @@ class SearchParams(Section):
 ModelName = Literal["random_forest", "hist_gradient_boosting", "logistic_regression", "voting"]
 
 
+class CalibrationParams(Section):
+    method: Literal["power", "none"]
+    offset: Annotated[float, Meta(ge=0, le=1)]
+
+
 class AutoParams(Section):
     models: Annotated[list[ModelName], Grid]
 
@@ -138,6 +143,7 @@ class AutoParams(Section):
 class TrainParams(Section):
     model: Literal["auto"] | ModelName
     auto: AutoParams
+    calibration: CalibrationParams
     seed: Seed
     people_weight: Positive
     augmentation: AugmentationParams
@@ -159,7 +165,7 @@ class CrossValidationParams(Section):
     repeats: Count
 
 
-class CalibrationParams(Section):
+class CalibrationBinsParams(Section):
     bins: Annotated[int, Meta(ge=2)]
 
 
@@ -175,7 +181,7 @@ class LearningCurveParams(Section):
 
 class EvaluateParams(Section):
     bootstrap: BootstrapParams
-    calibration: CalibrationParams
+    calibration: CalibrationBinsParams
     age_bands: Annotated[list[float], Meta(min_length=1)]
     bmi_rule: Annotated[list[float], Meta(min_length=len(LEVELS) - 1, max_length=len(LEVELS) - 1)]
     cross_validation: CrossValidationParams

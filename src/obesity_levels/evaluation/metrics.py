@@ -19,14 +19,23 @@ from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS, WHOLE_FOR_PEOPLE
 
 _ALL = range(len(LEVELS))
 
+Scores = npt.NDArray[np.floating]
+"""Probabilities of the levels, shape (rows, 7), of any float type, calibrated or not."""
 
-def split_metrics(rows: Rows, probabilities: Probabilities, train: Rows, params: EvaluateParams) -> dict[str, Any]:
-    """All metrics of a split: headline, interval, by level, by slice, and baselines that are fitted on `train` only."""
+
+def split_metrics(
+    rows: Rows, probabilities: Probabilities, scores: Scores, train: Rows, params: EvaluateParams
+) -> dict[str, Any]:
+    """All metrics of a split: headline, interval, by level, by slice, and baselines that are fitted on `train` only.
+
+    `scores`, shape (rows, 7), are the model's probabilities before they were calibrated.
+    """
     predicted = most_probable(probabilities)
     majority = majority_baseline(train.labels, len(rows.labels))
     rule = bmi_rule(rows.answers, params.bmi_rule, otherwise=majority)
     return {
         **headline_metrics(rows.labels, probabilities, params.calibration.bins),
+        "calibration": compare_calibration(rows, probabilities, scores, params.calibration.bins),
         "accuracy_interval": accuracy_interval(rows.labels, predicted, params.bootstrap),
         "per_level": per_level_metrics(rows.labels, predicted),
         "slices": slices(rows.answers, rows.labels, predicted, params.age_bands),
@@ -40,15 +49,40 @@ def split_metrics(rows: Rows, probabilities: Probabilities, train: Rows, params:
 def headline_metrics(actual: Labels, probabilities: Probabilities, calibration_bins: int) -> dict[str, float]:
     """The metrics of one set of rows. `actual` are indices in LEVELS, shape (rows,); `probabilities` (rows, 7)."""
     predicted = most_probable(probabilities)
-    # float32 probabilities sum to 1 within 1e-6 only, which scikit-learn warns about
-    wide = probabilities.astype(float)
     return {
         **label_metrics(actual, predicted),
         "f1_macro": metrics.f1_score(actual, predicted, average="macro", labels=_ALL, zero_division=0),
         "quadratic_weighted_kappa": metrics.cohen_kappa_score(actual, predicted, weights="quadratic", labels=_ALL),
         "within_one_level": float((np.abs(actual - predicted) <= 1).mean()),
-        "log_loss": metrics.log_loss(actual, wide / wide.sum(axis=1, keepdims=True), labels=_ALL),
+        **probability_metrics(actual, probabilities, calibration_bins),
+    }
+
+
+def probability_metrics(actual: Labels, probabilities: Scores, calibration_bins: int) -> dict[str, float]:
+    """Metrics of probabilities, shape (rows, 7): log loss, Brier score, expected calibration error.
+
+    The Brier score is the mean of the squared distances over all levels, from 0 to 2 (Brier 1950).
+    """
+    # float32 probabilities sum to 1 within 1e-6 only, which scikit-learn warns about
+    wide = probabilities.astype(float)
+    wide /= wide.sum(axis=1, keepdims=True)
+    return {
+        "log_loss": metrics.log_loss(actual, wide, labels=_ALL),
+        "brier_score": metrics.brier_score_loss(actual, wide, labels=_ALL, scale_by_half=False),
         "expected_calibration_error": expected_calibration_error(actual, probabilities, calibration_bins),
+    }
+
+
+def compare_calibration(rows: Rows, probabilities: Probabilities, scores: Scores, bins: int) -> dict[str, Any]:
+    """Metrics of the probabilities, calibrated and not: of all rows, complete and incomplete ones; None of no rows."""
+    incomplete = rows.answers[list(ANSWERS)].isna().any(axis=1).to_numpy()
+    kinds = {"all": np.ones(len(incomplete), dtype=bool), "complete": ~incomplete, "incomplete": incomplete}
+    return {
+        kind: {
+            name: probability_metrics(rows.labels[mask], found[mask], bins) if mask.any() else None
+            for name, found in (("uncalibrated", scores), ("calibrated", probabilities))
+        }
+        for kind, mask in kinds.items()
     }
 
 
@@ -74,7 +108,7 @@ def accuracy_interval(actual: Labels, predicted: Labels, params: BootstrapParams
     return {"low": interval.low, "high": interval.high}
 
 
-def expected_calibration_error(actual: Labels, probabilities: Probabilities, bins: int) -> float:
+def expected_calibration_error(actual: Labels, probabilities: Scores, bins: int) -> float:
     """Mean distance of confidence and accuracy over `bins` equal bins of confidence, weighted by their rows.
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), eq. 3.
@@ -83,14 +117,19 @@ def expected_calibration_error(actual: Labels, probabilities: Probabilities, bin
     return float((table["rows"] * (table["accuracy"] - table["confidence"]).abs()).sum() / table["rows"].sum())
 
 
-def calibration_table(actual: Labels, probabilities: Probabilities, bins: int) -> pd.DataFrame:
-    """For each bin of confidence (the highest probability) that has rows: mean confidence, accuracy, rows."""
+def calibration_table(actual: Labels, probabilities: Scores, bins: int) -> pd.DataFrame:
+    """For each bin of confidence (the highest probability) that has rows: mean confidence, accuracy, rows.
+
+    `low` and `high` are where the accuracy of so many rows is in 95 of 100 cases if the confidence is right.
+    """
     confidence = probabilities.max(axis=1).astype(float)
     correct = most_probable(probabilities) == actual
     edges = np.linspace(0, 1, bins + 1)
     table = pd.DataFrame({"bin": np.digitize(confidence, edges[1:-1]), "confidence": confidence, "accuracy": correct})
     grouped = table.groupby("bin")
-    return grouped.mean().assign(rows=grouped.size()).reset_index(drop=True)
+    found = grouped.mean().assign(rows=grouped.size()).reset_index(drop=True)
+    low, high = stats.binom.interval(0.95, found["rows"], found["confidence"].clip(upper=1))
+    return found.assign(low=low / found["rows"], high=high / found["rows"])
 
 
 def per_level_metrics(actual: Labels, predicted: Labels) -> dict[str, dict[str, float | int | None]]:

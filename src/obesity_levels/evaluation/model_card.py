@@ -18,6 +18,7 @@ METRICS = {
     "quadratic_weighted_kappa": "quadratic weighted kappa",
     "within_one_level": "within one level",
     "log_loss": "log loss",
+    "brier_score": "Brier score",
     "expected_calibration_error": "expected calibration error",
 }
 CONDITIONS = {
@@ -63,5 +64,7 @@ def results_table(evaluation: dict[str, Any]) -> str:
     return tabulate(lines, ["", "test", "validation", "cross-validation"], "github", disable_numparse=True)
 
 
-def _spread(found: dict[str, float | None] | None) -> str:
+def _spread(found: dict[str, float | None] | float | None) -> str:
+    if isinstance(found, float):
+        return number(found)
     return "" if not found or found["mean"] is None else f"{found['mean']:.3f} ± {found['std']:.3f}"

@@ -28,13 +28,20 @@ def draw_confusion_matrix(table: pd.DataFrame, path: Path) -> None:
     write_png(figure, path)
 
 
-def draw_calibration(table: pd.DataFrame, path: Path) -> None:
-    """Draw a table of `calibration_table`: accuracy against confidence; the size of a mark shows its number of rows."""
+def draw_calibration(uncalibrated: pd.DataFrame, calibrated: pd.DataFrame, path: Path) -> None:
+    """Draw two tables of `calibration_table`: accuracy against confidence; the size of a mark shows its number of rows.
+
+    The band is where chance puts the calibrated one.
+    """
     figure, axes = _figure(5, 5)
     axes.plot([0, 1], [0, 1], "--", color="grey", label="perfectly calibrated")
-    table.plot(x="confidence", y="accuracy", ax=axes, legend=False)
-    sizes = table["rows"] ** 0.5 * 12
-    table.plot.scatter(x="confidence", y="accuracy", s=sizes, ax=axes, label="bins of rows")
+    axes.fill_between(
+        calibrated["confidence"], calibrated["low"], calibrated["high"], alpha=0.15, label="95 % by chance"
+    )
+    for label, table, color in (("calibrated", calibrated, "tab:blue"), ("uncalibrated", uncalibrated, "tab:orange")):
+        table.plot(x="confidence", y="accuracy", ax=axes, legend=False, color=color, label="_")
+        sizes = table["rows"] ** 0.5 * 12
+        table.plot.scatter(x="confidence", y="accuracy", s=sizes, ax=axes, color=color, label=label)
     axes.set(xlabel="mean confidence", title="Calibration, test rows", xlim=(0, 1.02), ylim=(0, 1.02))
     axes.legend(loc="upper left")
     write_png(figure, path)

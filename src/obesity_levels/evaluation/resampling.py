@@ -9,12 +9,14 @@ from sklearn import inspection
 from sklearn.frozen import FrozenEstimator
 from tqdm import tqdm
 
-from obesity_levels.evaluation.metrics import label_metrics
+from obesity_levels.evaluation.metrics import label_metrics, probability_metrics
 from obesity_levels.model.augmentation import AugmentedClassifier, Labels
+from obesity_levels.model.calibration import calibrated, fit_calibration
 from obesity_levels.model.classifier import Classifier, most_probable
 from obesity_levels.model.features import Matrix
-from obesity_levels.model.search import Groups, fit_on_one_thread, out_of_fold, split_folds
+from obesity_levels.model.search import Fold, Groups, fit_on_one_thread, out_of_fold, split_folds
 from obesity_levels.params import CrossValidationParams, ImportanceParams, LearningCurveParams
+from obesity_levels.schema import LEVELS
 
 
 def cross_validate(
@@ -24,24 +26,33 @@ def cross_validate(
     groups: Groups,
     people: npt.NDArray[np.bool_],
     params: CrossValidationParams,
+    bins: int,
 ) -> dict[str, Any]:
     """Refit `estimator` in grouped, stratified cross-validation over all rows; repeat r is split with seed r.
 
     In each repeat every row is predicted once, by a model that was fitted without its group. Returns mean and standard
-    deviation over the repeats of accuracy, weighted F1, and accuracy on the `people` rows (None if there are none).
-    Raises TooFewRowsError if a level has fewer groups than there are folds.
+    deviation over the repeats of accuracy, weighted F1, and accuracy on the `people` rows (None if there are none); of
+    the first repeat the metrics of the probabilities, for which the calibration is fitted in each fold again. Raises
+    TooFewRowsError if a level has fewer groups than there are folds.
     """
     scores = []
+    of_first: dict[str, Any] = {}
     for repeat in tqdm(range(params.repeats), desc="cross-validation", unit="repeat"):
         folds = split_folds(matrix, labels, groups, params.folds, repeat, "evaluate.cross_validation.folds")
-        predicted = out_of_fold([estimator], matrix, labels, folds)[0].argmax(axis=1)
+        found = out_of_fold([estimator], matrix, labels, folds)[0]
+        if repeat == 0:
+            nested = [_calibrated(estimator, found, matrix, labels, groups, fold) for fold in folds]
+            probabilities = np.concatenate(nested)
+            truth = np.concatenate([labels[held_out] for _, held_out in folds])
+            of_first = probability_metrics(truth, probabilities, bins)
+        predicted = found.argmax(axis=1)
         right = pd.Series(predicted == labels)
         scores.append({**label_metrics(labels, predicted), "people": right[people].mean()})
     spread = {
         name: {"mean": _number_or_none(score.mean()), "std": _number_or_none(score.std(ddof=0))}
         for name, score in pd.DataFrame(scores).items()
     }
-    return {**spread, "people": {"accuracy": spread["people"]}}
+    return {**spread, "people": {"accuracy": spread["people"]}, **of_first}
 
 
 def permutation_importance(
@@ -88,6 +99,25 @@ def learning_curve(
         scored = ((matrix[used], labels[used]), validation)
         table.append([used.sum(), *(label_metrics(y, fitted.predict(X))["f1_weighted"] for X, y in scored)])
     return pd.DataFrame(table, columns=["rows", "training", "validation"])
+
+
+def _calibrated(
+    estimator: AugmentedClassifier,
+    scores: npt.NDArray[np.float64],
+    matrix: Matrix,
+    labels: Labels,
+    groups: Groups,
+    fold: Fold,
+) -> npt.NDArray[np.float64]:
+    """The `scores` of the fold's held-out rows, calibrated by predictions within the rows that were fitted on."""
+    fitted_on, held_out = fold
+    params = estimator.params
+    within = matrix[fitted_on], labels[fitted_on], groups[fitted_on]
+    # a level that is in few groups is in fewer of them here
+    folds = min(params.search.folds, *(len(np.unique(within[2][within[1] == level])) for level in range(len(LEVELS))))
+    inner = split_folds(*within, folds, params.seed, "train.search.folds")
+    fit = fit_calibration(out_of_fold([estimator], *within[:2], inner)[0], within[1], params.calibration)
+    return calibrated(scores[held_out], fit.offset, fit.exponent)
 
 
 def _number_or_none(value: float) -> float | None:

@@ -56,6 +56,19 @@ class Search(msgspec.Struct, frozen=True):
     candidates: list[Candidate]
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """How the file turns the model's scores into probabilities: (score + offset) ** exponent, divided by the sum.
+
+    The log losses are of the search's out-of-fold predictions.
+    """
+
+    method: str
+    offset: float
+    exponent: float
+    log_loss_before: float
+    log_loss_after: float
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """Describes `classifier.onnx` and how it was made. `format` rises when older code cannot read a newer manifest."""
 
@@ -73,6 +86,8 @@ class Manifest(msgspec.Struct, frozen=True):
     libraries: dict[str, str]
     missing_marks: list[str] | None = None
     """Texts that stood for a missing answer in the source; None in a manifest of before they were in it."""
+    calibration: Calibration | None = None
+    """None in a manifest of before probabilities were calibrated."""
 
     @property
     def version(self) -> str:

@@ -6,6 +6,7 @@ import skl2onnx
 from skl2onnx.common.data_types import FloatTensorType
 
 from obesity_levels.model.augmentation import AugmentedClassifier
+from obesity_levels.model.classifier import Calibration
 from obesity_levels.schema import LEVELS
 
 # Stated, so that a newer skl2onnx does not change the bytes of the artifact.
@@ -13,8 +14,11 @@ _OPSET = 21
 _OUTPUT = "probabilities"
 
 
-def export_onnx(fitted: AugmentedClassifier) -> bytes:
-    """Export `fitted` as an ONNX model: one input, float32 (rows, features); one output, probabilities (rows, 7)."""
+def export_onnx(fitted: AugmentedClassifier, calibration: Calibration) -> bytes:
+    """Export `fitted` as an ONNX model: one input, float32 (rows, features); one output, probabilities (rows, 7).
+
+    The probabilities are calibrated, and each row adds up to 1 within 1e-5.
+    """
     estimator = fitted.estimator_
     model = skl2onnx.convert_sklearn(
         estimator,
@@ -27,8 +31,7 @@ def export_onnx(fitted: AugmentedClassifier) -> bytes:
     for node in model.graph.node:
         if node.op_type == "TreeEnsembleClassifier":
             _replace_by_regressor(node)
-    if len(model.graph.node) > 1 or _highest_sum(model.graph.node[0]) > 1:
-        _clip_output(model.graph)
+    _calibrate_output(model.graph, calibration)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
 
@@ -52,24 +55,16 @@ def _replace_by_regressor(trees: onnx.NodeProto) -> None:
     trees.attribute.append(onnx.helper.make_attribute("n_targets", len(LEVELS)))
 
 
-def _highest_sum(trees: onnx.NodeProto) -> np.float32:
-    """The largest sum of a forest: rounding is monotone, so none is above that of each tree's largest weight.
-
-    Added as ONNX Runtime does it on one thread: a tree after the other, in float32.
-    """
-    attributes = {attribute.name: attribute for attribute in trees.attribute}
-    of_tree = np.array(attributes["target_treeids"].ints)
-    weights = np.array(attributes["target_weights"].floats, dtype=np.float32)
-    largest = np.zeros(of_tree.max() + 1, dtype=np.float32)
-    np.maximum.at(largest, of_tree, weights)
-    return np.cumsum(largest)[-1]
-
-
-def _clip_output(graph: onnx.GraphProto) -> None:
-    """Let no probability be above 1: a forest's are sums in float32, some of them a last bit too large."""
+def _calibrate_output(graph: onnx.GraphProto, calibration: Calibration) -> None:
+    """Append what turns the model's scores into probabilities. Without a power the sums of trees are normalised."""
     for node in graph.node:
         for names in (node.input, node.output):
-            names[:] = ["sums" if name == _OUTPUT else name for name in names]
-    for name, limit in (("lowest", 0.0), ("highest", 1.0)):
-        graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [limit]))
-    graph.node.append(onnx.helper.make_node("Clip", ["sums", "lowest", "highest"], [_OUTPUT], name="Clip"))
+            names[:] = ["scores" if name == _OUTPUT else name for name in names]
+    last = "scores"
+    if calibration.method == "power":
+        for operator, constant in (("Add", calibration.offset), ("Pow", calibration.exponent)):
+            name = f"{operator.lower()}_constant"
+            graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [constant]))
+            graph.node.append(onnx.helper.make_node(operator, [last, name], [operator.lower()], name=operator))
+            last = operator.lower()
+    graph.node.append(onnx.helper.make_node("LpNormalization", [last], [_OUTPUT], name="LpNormalization", p=1, axis=1))

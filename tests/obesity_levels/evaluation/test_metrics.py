@@ -24,6 +24,9 @@ def sure_of(levels: list[int], confidence: float = 1.0) -> np.ndarray:
     return probabilities
 
 
+PROBABILITIES = ("log_loss", "brier_score", "expected_calibration_error")
+
+
 def test_metrics_of_a_worked_example():
     actual, predicted = np.array([0, 0, 1, 6]), [0, 1, 1, 3]
     metrics = evaluation.headline_metrics(actual, sure_of(predicted, 0.7), 10)
@@ -35,6 +38,8 @@ def test_metrics_of_a_worked_example():
     # half of the rows 0.7, half (0.3 / 6)
     assert metrics["log_loss"] == pytest.approx(-(np.log(0.7) + np.log(0.05)) / 2, abs=1e-6)
     assert metrics["expected_calibration_error"] == pytest.approx(0.2, abs=1e-6)
+    # of a right row 0.3² + 6 * 0.05², of a wrong one 0.95² + 0.7² + 5 * 0.05²
+    assert metrics["brier_score"] == pytest.approx((0.105 + 1.405) / 2, abs=1e-6)
     # Cohen (1968): 1 - sum(w * observed) / sum(w * expected), w the squared distance; observed 0 + 1 + 0 + 9
     pairs = [(a - p) ** 2 for a in actual for p in predicted]
     assert metrics["quadratic_weighted_kappa"] == pytest.approx(1 - 10 / (sum(pairs) / 4))
@@ -55,6 +60,31 @@ def test_the_calibration_table_holds_every_row_once(rows):
     assert table["rows"].sum() == len(rows)
     assert table["accuracy"].between(0, 1).all()
     assert 0 <= evaluation.expected_calibration_error(actual, probabilities, 10) <= 1
+
+
+def test_the_band_of_a_bin_is_where_chance_puts_95_of_100_accuracies_of_so_many_rows():
+    rng = np.random.default_rng(0)
+    confidence = np.full(40, 0.85)
+    inside = []
+    for _ in range(500):
+        actual = np.where(rng.random(40) < 0.85, 0, 1)
+        (row,) = evaluation.calibration_table(
+            actual, np.concatenate([sure_of([0], c) for c in confidence]), 10
+        ).itertuples()
+        inside.append(row.low <= row.accuracy <= row.high)
+    assert 0.92 <= np.mean(inside) <= 1
+
+
+def test_calibration_is_compared_for_complete_and_incomplete_rows_and_none_where_there_are_no_rows():
+    answers = as_table([person(), person(), person(Weight=None)])
+    rows = SimpleNamespace(answers=answers, labels=np.array([0, 1, 2]))
+    found = evaluation.compare_calibration(rows, sure_of([0, 1, 2], 0.9), sure_of([0, 1, 2], 0.5), 10)
+    assert list(found) == ["all", "complete", "incomplete"]
+    assert found["incomplete"]["calibrated"]["log_loss"] == pytest.approx(-np.log(0.9), abs=1e-6)
+    assert found["all"]["uncalibrated"]["log_loss"] == pytest.approx(-np.log(0.5), abs=1e-6)
+    rows = SimpleNamespace(answers=answers[:2], labels=rows.labels[:2])
+    nothing = evaluation.compare_calibration(rows, sure_of([0, 1]), sure_of([0, 1]), 10)["incomplete"]
+    assert nothing == {"uncalibrated": None, "calibrated": None}
 
 
 def test_the_interval_of_accuracy_holds_it_and_is_as_wide_as_chance_makes_it():
@@ -122,7 +152,9 @@ def cross_validated(trained, people, folds=2, repeats=1, times=1):
     """Each row is there so many times, and these are one group."""
     estimator, matrix, labels = trained
     groups = np.arange(len(labels)) % (len(labels) // times)
-    return resampling.cross_validate(estimator, matrix, labels, groups, people, CrossValidationParams(folds, repeats))
+    return resampling.cross_validate(
+        estimator, matrix, labels, groups, people, CrossValidationParams(folds, repeats), 10
+    )
 
 
 def test_cross_validation_predicts_each_row_by_a_model_that_saw_none_of_its_group(trained, people):
@@ -135,7 +167,7 @@ def test_cross_validation_predicts_each_row_by_a_model_that_saw_none_of_its_grou
     assert found["accuracy"]["mean"] > 0.8
     assert found["accuracy"]["std"] > 0
     assert 0 < found["people"]["accuracy"]["mean"] != found["accuracy"]["mean"]
-    assert set(found) == {"accuracy", "f1_weighted", "people"}
+    assert set(found) == {"accuracy", "f1_weighted", "people", *PROBABILITIES}
     assert twice["accuracy"]["mean"] == pytest.approx(found["accuracy"]["mean"] / 2, abs=0.1)
 
 

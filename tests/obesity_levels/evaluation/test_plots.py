@@ -1,3 +1,5 @@
+from functools import partial
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -7,10 +9,11 @@ from obesity_levels.evaluation import plots
 from obesity_levels.evaluation.metrics import confusion_table
 from obesity_levels.schema import LEVELS
 
+BINS = pd.DataFrame({"confidence": [0.5], "accuracy": [0.4], "rows": [9], "low": [0.1], "high": [0.9]})
 RATES = np.linspace(0, 1, 5)
 DRAWINGS = {
     "confusion matrix": (plots.draw_confusion_matrix, confusion_table(np.arange(7), np.arange(7))),
-    "calibration": (plots.draw_calibration, pd.DataFrame({"confidence": [0.5], "accuracy": [0.4], "rows": [9]})),
+    "calibration": (partial(plots.draw_calibration, BINS), BINS),
     "importance": (plots.draw_importance, pd.DataFrame({"feature": ["a"], "importance": [0.1], "std": [0.01]})),
     "learning curve": (plots.draw_learning_curve, pd.DataFrame({"rows": [9], "training": [1.0], "validation": [0.5]})),
     "roc": (plots.draw_roc, pd.DataFrame({"false_positive_rate": RATES, **dict.fromkeys(LEVELS[:6], RATES)})),

@@ -12,7 +12,8 @@ from tests.strategies import few_examples, matrix_of, records
 from obesity_levels.data.simulation import draw_people
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.model.augmentation import AugmentedClassifier, mask_cells
-from obesity_levels.model.classifier import Classifier, most_probable
+from obesity_levels.model.calibration import calibrated
+from obesity_levels.model.classifier import Calibration, Classifier, most_probable
 from obesity_levels.model.estimators import build_estimator
 from obesity_levels.model.features import MISSING, encode_table, input_matrix
 from obesity_levels.model.onnx_export import export_onnx
@@ -22,6 +23,7 @@ from obesity_levels.schema import LABEL, LEVELS, PROFILES
 
 MODELS = ("random_forest", "hist_gradient_boosting", "logistic_regression", "voting")
 FULL = PROFILES["full"]
+POWER, NONE = Calibration("power", 0.01, 2.4, 0, 0), Calibration("none", 0.0, 1.0, 0, 0)
 SMALL = {
     "random_forest": {"n_estimators": [15, 5], "max_features": [4], "min_samples_leaf": [1, 2]},
     "hist_gradient_boosting": {"max_iter": [5], "max_leaf_nodes": [15], "l2_regularization": [0.0, 1.0]},
@@ -49,7 +51,7 @@ def trained(params: Params, rows, model: str, **changed):
     """A small estimator, and it as ONNX."""
     matrix, labels, _ = rows
     fitted = build_estimator(small(params, model, **changed), FULL, model).fit(matrix, labels)
-    return fitted, export_onnx(fitted)
+    return fitted, export_onnx(fitted, POWER)
 
 
 def loaded(onnx: bytes) -> Classifier:
@@ -57,15 +59,16 @@ def loaded(onnx: bytes) -> Classifier:
     return Classifier(manifest_of(onnx), onnx)
 
 
-@pytest.mark.parametrize("trees", [25, 50])
-def test_no_probability_is_above_one(params, rows, trees):
-    """25 times 1/25 is 1.0000001 in float32, and is clipped; 50 times 1/50 is 0.9999996."""
+@pytest.mark.parametrize("calibration", [POWER, NONE])
+def test_the_probabilities_of_a_row_add_up_to_one(params, rows, calibration):
+    """25 times 1/25 is 1.0000001 in float32: the sums of trees are normalised."""
     matrix, labels, _ = rows
     estimator = build_estimator(small(params, "random_forest"), FULL, "random_forest").set_params(
-        estimator__n_estimators=trees
+        estimator__n_estimators=25
     )
-    probabilities = loaded(export_onnx(estimator.fit(matrix, labels))).probabilities(matrix)
-    assert probabilities.max() == np.float32(1 if trees == 25 else 0.9999996)
+    probabilities = loaded(export_onnx(estimator.fit(matrix, labels), calibration)).probabilities(matrix)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (probabilities.min() > 0) == (calibration == POWER)
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -79,7 +82,7 @@ def fitted_and_exported(request, params, rows):
 def test_onnx_and_scikit_learn_agree_on_arbitrary_rows_missing_cells_included(fitted_and_exported, people):
     fitted, _, classifier = fitted_and_exported
     matrix = matrix_of(people)
-    expected = fitted.predict_proba(matrix)
+    expected = calibrated(fitted.predict_proba(matrix), POWER.offset, POWER.exponent)
     found = classifier.probabilities(matrix)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     first, second = np.sort(expected, axis=1)[:, [-1, -2]].T
@@ -93,12 +96,13 @@ def test_onnx_and_scikit_learn_agree_on_rows_like_those_trained_on_with_cells_bl
     masking = AugmentationParams(copies=1, masked_cells=0.2, without_height_or_weight=0.4)
     mask_cells(matrix, FULL, masking, np.random.default_rng(1))
     assert (matrix == MISSING).any(axis=1).mean() > 0.9
-    np.testing.assert_allclose(classifier.probabilities(matrix), fitted.predict_proba(matrix), atol=2e-5)
+    expected = calibrated(fitted.predict_proba(matrix), POWER.offset, POWER.exponent)
+    np.testing.assert_allclose(classifier.probabilities(matrix), expected, atol=2e-5)
 
 
 def test_training_twice_gives_the_same_bytes(fitted_and_exported, rows):
     fitted, onnx, _ = fitted_and_exported
-    assert export_onnx(clone(fitted).fit(*rows[:2])) == onnx
+    assert export_onnx(clone(fitted).fit(*rows[:2]), POWER) == onnx
 
 
 def test_another_seed_gives_another_forest(params, rows):
@@ -155,7 +159,7 @@ def test_a_search_finds_the_same_whatever_the_number_of_threads(params, rows, mo
     for threads in ("1", "2"):
         monkeypatch.setenv("LOKY_MAX_CPU_COUNT", threads)
         best = search(*rows, FULL, small(params, "random_forest"))
-        found.append((export_onnx(best.fitted), best.search))
+        found.append((export_onnx(best.fitted, POWER), best.search))
     assert found[0] == found[1]
 
 
