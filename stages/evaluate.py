@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from obesity_levels.errors import run_stage
-from obesity_levels.evaluation import metrics, plots, resampling
+from obesity_levels.evaluation import coverage, metrics, plots, resampling
 from obesity_levels.io import Rows, read_split, write_json, write_plot_csv
 from obesity_levels.model.calibration import uncalibrated
 from obesity_levels.model.classifier import load_classifier, most_probable
@@ -28,10 +28,15 @@ def main() -> None:
     train_params = msgspec.convert(manifest.params, TrainParams)
     estimator = build_estimator(train_params, tuple(manifest.features), manifest.model, manifest.search.chosen)
     everyone = Rows.concatenate(*splits)
+    sets = {
+        name: coverage.coverage_by_slice(rows, found, classifier, params)
+        for name, rows, found in (("validation", validation, on_validation), ("test", test, on_test))
+    }
     report: dict[str, Any] = {
         "model_version": manifest.version,
-        "validation": metrics.split_metrics(validation, on_validation, scores_on_validation, train, params),
-        "test": metrics.split_metrics(test, on_test, scores_on_test, train, params),
+        "validation": metrics.split_metrics(validation, on_validation, scores_on_validation, train, params)
+        | {"prediction_sets": sets["validation"]},
+        "test": metrics.split_metrics(test, on_test, scores_on_test, train, params) | {"prediction_sets": sets["test"]},
         "cross_validation": resampling.cross_validate(
             estimator,
             everyone.matrix,
@@ -55,9 +60,12 @@ def main() -> None:
     calibration, before = (
         metrics.calibration_table(test.labels, found, params.calibration.bins) for found in (on_test, scores_on_test)
     )
+    shown = max(sets["test"], key=float)
+    draw_sets = partial(plots.draw_coverage, float(shown))
     write_plot_csv(before, PLOTS / "calibration_uncalibrated.csv")
     for path, table, draw in (
         (CONFUSION_MATRIX_CSV, confusion, plots.draw_confusion_matrix),
+        (PLOTS / "prediction_sets.csv", coverage.coverage_table(sets["test"][shown]), draw_sets),
         (PLOTS / "calibration.csv", calibration, partial(plots.draw_calibration, before)),
         (PLOTS / "permutation_importance.csv", importance, plots.draw_importance),
         (PLOTS / "learning_curve.csv", curve, plots.draw_learning_curve),

@@ -7,10 +7,11 @@ import msgspec
 
 from obesity_levels.errors import run_stage
 from obesity_levels.io import read_json, read_split, write_json
-from obesity_levels.model.calibration import fit_calibration
+from obesity_levels.model.calibration import calibrated, fit_calibration
 from obesity_levels.model.classifier import FORMAT, DataOrigin, Manifest
 from obesity_levels.model.features import MISSING
 from obesity_levels.model.onnx_export import export_onnx
+from obesity_levels.model.prediction_sets import fit_thresholds, has_bmi
 from obesity_levels.model.search import search
 from obesity_levels.params import load_params
 from obesity_levels.paths import CLASSIFIER, FEATURES, FEATURIZE_METRICS, INGEST_METRICS, MANIFEST, MODELS
@@ -23,6 +24,12 @@ def main() -> None:
     train = read_split(FEATURES, "train")
     searched = search(train.matrix, train.labels, train.groups, features, params.train)
     calibration = fit_calibration(searched.out_of_fold, train.labels, params.train.calibration)
+    probabilities = calibrated(searched.out_of_fold, calibration.offset, calibration.exponent)
+    bmi_known = has_bmi(train.matrix, list(features))
+    sets = {
+        f"{coverage:g}": fit_thresholds(probabilities, train.labels, bmi_known, coverage)
+        for coverage in params.train.prediction_sets.coverage
+    }
     onnx = export_onnx(searched.fitted, calibration)
 
     source = read_json(INGEST_METRICS)
@@ -41,6 +48,7 @@ def main() -> None:
         libraries={name: version(name) for name in ("scikit-learn", "skl2onnx", "onnx")},
         missing_marks=params.clean.missing_marks,
         calibration=calibration,
+        prediction_sets=sets,
     )
     MODELS.mkdir(exist_ok=True)
     (MODELS / CLASSIFIER).write_bytes(onnx)

@@ -136,6 +136,13 @@ class CalibrationParams(Section):
     offset: Annotated[float, Meta(ge=0, le=1)]
 
 
+class PredictionSetsParams(Section):
+    coverage: Annotated[list[Annotated[float, Meta(ge=0.5, lt=1)]], Grid]
+
+    def __post_init__(self) -> None:
+        self.check_rising("coverage")
+
+
 class AutoParams(Section):
     models: Annotated[list[ModelName], Grid]
 
@@ -144,6 +151,7 @@ class TrainParams(Section):
     model: Literal["auto"] | ModelName
     auto: AutoParams
     calibration: CalibrationParams
+    prediction_sets: PredictionSetsParams
     seed: Seed
     people_weight: Positive
     augmentation: AugmentationParams
@@ -273,6 +281,7 @@ class MostParams(Section):
 class GateParams(Section):
     at_least: LeastParams
     at_most: MostParams
+    coverage_significance: OpenShare
 
 
 class Params(Section):

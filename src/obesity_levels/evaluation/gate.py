@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from scipy import stats
 
 from obesity_levels.params import GateParams
 
@@ -20,7 +21,8 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
     def requirement(self) -> str:
         """The limit in words. It says so where the condition holds only because of the interval."""
         if self.at_most is None:
-            return f"at least {self.at_least:g}"
+            short = self.holds and self.measured is not None and self.measured < (self.at_least or 0)
+            return f"at least {self.at_least:g}" + (", and chance explains what is missing" if short else "")
         tolerated = self.holds and self.measured is not None and self.measured > self.at_most
         return f"at most {self.at_most:g}" + (", which its 95 % interval reaches" if tolerated else "")
 
@@ -51,9 +53,27 @@ def check_gate(evaluation: dict[str, Any], drift: dict[str, Any], params: GatePa
     }
     error, limit = validation["expected_calibration_error"], params.at_most.expected_calibration_error
     conditions["expected_calibration_error"] = Condition(error, error <= limit, at_most=limit)
+    conditions |= _coverages(validation["prediction_sets"], params.coverage_significance)
     conditions["drift_false_alarm_rate"] = _false_alarms(drift, params.at_most.drift_false_alarm_rate)
     passed = all(condition.holds for condition in conditions.values())
     return Gate(evaluation["model_version"], passed, conditions)
+
+
+def _coverages(found: dict[str, Any], significance: float) -> dict[str, Condition]:
+    """The coverage of all rows and of each sex. It holds unless chance explains a shortfall in too few cases."""
+    conditions = {}
+    for promised, kinds in found.items():
+        for name, one in {"all": kinds["all"]["all"], **kinds["sex"]}.items():
+            if one["support"] and name != "missing":
+                covered = round(one["coverage"] * one["support"])
+                test = stats.binomtest(covered, one["support"], float(promised), alternative="less")
+                conditions[f"coverage_{promised}{'' if name == 'all' else f'_{name}'}"] = Condition(
+                    one["coverage"],
+                    bool(test.pvalue >= significance),
+                    at_least=float(promised),
+                    interval=tuple(one["interval"]),
+                )
+    return conditions
 
 
 def _false_alarms(drift: dict[str, Any], limit: float) -> Condition:

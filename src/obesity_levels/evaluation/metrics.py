@@ -145,9 +145,17 @@ def is_people(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def slices(rows: pd.DataFrame, actual: Labels, predicted: Labels, age_bands: Sequence[float]) -> dict[str, Any]:
-    """Accuracy, weighted F1 and support by sex, age band, completeness and origin; None where a slice is empty.
+    """Accuracy, weighted F1 and support by slice; None where a slice is empty. `rows` as in `slice_masks`."""
+    return {
+        kind: {name: _slice(actual, predicted, mask) for name, mask in masks.items()}
+        for kind, masks in slice_masks(rows, age_bands).items()
+    }
 
-    `rows` are the answers, in the order of `actual` and `predicted`. `age_bands` are the ages at which a band begins.
+
+def slice_masks(rows: pd.DataFrame, age_bands: Sequence[float]) -> dict[str, dict[str, npt.NDArray[np.bool_]]]:
+    """Which rows are in each slice: by sex, age band, completeness and origin.
+
+    `rows` are the answers. `age_bands` are the ages at which a band begins.
     """
     bands = [f"under_{age_bands[0]:g}", *(f"{a:g}_to_{b:g}" for a, b in itertools.pairwise(age_bands))]
     bands.append(f"{age_bands[-1]:g}_and_over")
@@ -159,10 +167,7 @@ def slices(rows: pd.DataFrame, actual: Labels, predicted: Labels, age_bands: Seq
         "completeness": (np.where(incomplete, "incomplete", "complete"), ["complete", "incomplete"]),
         "origin": (np.where(is_people(rows), "people", "generated"), ["people", "generated"]),
     }
-    return {
-        kind: {name: _slice(actual, predicted, np.asarray(of_row == name)) for name in names}
-        for kind, (of_row, names) in kinds.items()
-    }
+    return {kind: {name: np.asarray(of_row == name) for name in names} for kind, (of_row, names) in kinds.items()}
 
 
 def majority_baseline(train: Labels, rows: int) -> Labels:

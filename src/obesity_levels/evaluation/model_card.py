@@ -40,7 +40,7 @@ def model_card(manifest: Manifest, gate: Gate, **metrics: dict[str, Any]) -> str
         gate=gate,
         cells_set_missing=sum(count for cause, count in causes if cause != "empty"),
         results=results_table(metrics["evaluation"]),
-        titles=CONDITIONS,
+        titles=CONDITIONS | {name: _coverage_title(name) for name in gate.conditions if name.startswith("coverage_")},
         **metrics,
     )
     return f"{card}\n"
@@ -62,6 +62,11 @@ def results_table(evaluation: dict[str, Any]) -> str:
         scores = (number(one["baselines"][name]["accuracy"]) for one in splits)
         lines.append([f"accuracy, baseline {name}", *scores, ""])
     return tabulate(lines, ["", "test", "validation", "cross-validation"], "github", disable_numparse=True)
+
+
+def _coverage_title(condition: str) -> str:
+    _, promised, *sex = condition.split("_")
+    return f"coverage of the prediction sets of {float(promised):.0%}{', ' + sex[0].lower() if sex else ''}"
 
 
 def _spread(found: dict[str, float | None] | float | None) -> str:

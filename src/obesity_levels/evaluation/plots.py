@@ -47,6 +47,20 @@ def draw_calibration(uncalibrated: pd.DataFrame, calibrated: pd.DataFrame, path:
     write_png(figure, path)
 
 
+def draw_coverage(promised: float, table: pd.DataFrame, path: Path) -> None:
+    """Draw a table of `coverage_table`: the coverage of each slice with its 95 % interval, beside what was promised."""
+    figure, axes = _figure(7, 8)
+    table = table[::-1]
+    spread = [table["coverage"] - table["low"], table["high"] - table["coverage"]]
+    axes.errorbar(table["coverage"], table["slice"], xerr=spread, fmt="o", capsize=3)
+    axes.axvline(promised, linestyle="--", color="grey")
+    axes.set(
+        xlabel="share of rows whose prediction set holds the level",
+        title=f"Prediction sets of {promised:.0%}, test rows",
+    )
+    write_png(figure, path)
+
+
 def draw_importance(table: pd.DataFrame, path: Path) -> None:
     """Draw a table of `permutation_importance`."""
     figure, axes = _figure(7, 5)

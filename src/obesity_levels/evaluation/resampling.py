@@ -1,6 +1,6 @@
 """Cross-validation, learning curve and permutation importance."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,13 @@ from sklearn import inspection
 from sklearn.frozen import FrozenEstimator
 from tqdm import tqdm
 
+from obesity_levels.evaluation.coverage import coverage_of_folds
 from obesity_levels.evaluation.metrics import label_metrics, probability_metrics
 from obesity_levels.model.augmentation import AugmentedClassifier, Labels
 from obesity_levels.model.calibration import calibrated, fit_calibration
 from obesity_levels.model.classifier import Classifier, most_probable
 from obesity_levels.model.features import Matrix
+from obesity_levels.model.prediction_sets import Sets, fit_thresholds, has_bmi, prediction_sets
 from obesity_levels.model.search import Fold, Groups, fit_on_one_thread, out_of_fold, split_folds
 from obesity_levels.params import CrossValidationParams, ImportanceParams, LearningCurveParams
 from obesity_levels.schema import LEVELS
@@ -32,8 +34,8 @@ def cross_validate(
 
     In each repeat every row is predicted once, by a model that was fitted without its group. Returns mean and standard
     deviation over the repeats of accuracy, weighted F1, and accuracy on the `people` rows (None if there are none); of
-    the first repeat the metrics of the probabilities, for which the calibration is fitted in each fold again. Raises
-    TooFewRowsError if a level has fewer groups than there are folds.
+    the first repeat the metrics of the probabilities and of the prediction sets, for which calibration and thresholds
+    are fitted in each fold again. Raises TooFewRowsError if a level has fewer groups than there are folds.
     """
     scores = []
     of_first: dict[str, Any] = {}
@@ -41,10 +43,14 @@ def cross_validate(
         folds = split_folds(matrix, labels, groups, params.folds, repeat, "evaluate.cross_validation.folds")
         found = out_of_fold([estimator], matrix, labels, folds)[0]
         if repeat == 0:
-            nested = [_calibrated(estimator, found, matrix, labels, groups, fold) for fold in folds]
-            probabilities = np.concatenate(nested)
+            nested = [_refit(estimator, found, matrix, labels, groups, fold) for fold in folds]
             truth = np.concatenate([labels[held_out] for _, held_out in folds])
-            of_first = probability_metrics(truth, probabilities, bins)
+            bmi_known = has_bmi(np.concatenate([matrix[held_out] for _, held_out in folds]), list(estimator.features))
+            of_first |= probability_metrics(truth, np.concatenate([one.probabilities for one in nested]), bins)
+            of_first["prediction_sets"] = {
+                promised: coverage_of_folds(np.concatenate([one.sets[promised] for one in nested]), truth, bmi_known)
+                for promised in nested[0].sets
+            }
         predicted = found.argmax(axis=1)
         right = pd.Series(predicted == labels)
         scores.append({**label_metrics(labels, predicted), "people": right[people].mean()})
@@ -101,23 +107,39 @@ def learning_curve(
     return pd.DataFrame(table, columns=["rows", "training", "validation"])
 
 
-def _calibrated(
+class _Refitted(NamedTuple):
+    probabilities: npt.NDArray[np.float64]
+    sets: dict[str, Sets]
+
+
+def _refit(
     estimator: AugmentedClassifier,
     scores: npt.NDArray[np.float64],
     matrix: Matrix,
     labels: Labels,
     groups: Groups,
     fold: Fold,
-) -> npt.NDArray[np.float64]:
-    """The `scores` of the fold's held-out rows, calibrated by predictions within the rows that were fitted on."""
+) -> _Refitted:
+    """The fold's held-out rows, whose `scores` are calibrated and made sets of by what the other rows alone say."""
     fitted_on, held_out = fold
-    params = estimator.params
+    params, features = estimator.params, list(estimator.features)
     within = matrix[fitted_on], labels[fitted_on], groups[fitted_on]
     # a level that is in few groups is in fewer of them here
     folds = min(params.search.folds, *(len(np.unique(within[2][within[1] == level])) for level in range(len(LEVELS))))
     inner = split_folds(*within, folds, params.seed, "train.search.folds")
-    fit = fit_calibration(out_of_fold([estimator], *within[:2], inner)[0], within[1], params.calibration)
-    return calibrated(scores[held_out], fit.offset, fit.exponent)
+    found = out_of_fold([estimator], *within[:2], inner)[0]
+    fit = fit_calibration(found, within[1], params.calibration)
+    probabilities, known = calibrated(found, fit.offset, fit.exponent), has_bmi(within[0], features)
+    calibrated_here = calibrated(scores[held_out], fit.offset, fit.exponent)
+    sets = {
+        f"{promised:g}": prediction_sets(
+            calibrated_here,
+            has_bmi(matrix[held_out], features),
+            fit_thresholds(probabilities, within[1], known, promised),
+        )
+        for promised in params.prediction_sets.coverage
+    }
+    return _Refitted(calibrated_here, sets)
 
 
 def _number_or_none(value: float) -> float | None:

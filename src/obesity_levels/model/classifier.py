@@ -14,6 +14,7 @@ import onnxruntime as ort
 
 from obesity_levels.errors import ArtifactError
 from obesity_levels.model.features import MISSING, Matrix
+from obesity_levels.model.prediction_sets import Thresholds
 from obesity_levels.paths import CLASSIFIER, MANIFEST
 from obesity_levels.schema import LEVELS, PROFILES
 
@@ -88,6 +89,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """Texts that stood for a missing answer in the source; None in a manifest of before they were in it."""
     calibration: Calibration | None = None
     """None in a manifest of before probabilities were calibrated."""
+    prediction_sets: dict[str, Thresholds] | None = None
+    """Coverage, as a text such as "0.95" -> thresholds; None in a manifest of before there were any."""
 
     @property
     def version(self) -> str:

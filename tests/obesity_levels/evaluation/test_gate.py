@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 from obesity_levels.evaluation.gate import check_gate
 from obesity_levels.params import GateParams, LeastParams, MostParams
 
-LOOSE = GateParams(LeastParams(0.5, 0.5, 0.5), MostParams(0.5, 0.5))
+LOOSE = GateParams(LeastParams(0.5, 0.5, 0.5), MostParams(0.5, 0.5), 0.01)
 
 
 @pytest.fixture
@@ -42,6 +42,24 @@ def test_it_looks_at_validation_rows_and_never_at_test_rows(evaluation, drift):
     before = check_gate(evaluation, drift, LOOSE)
     evaluation["test"] = None
     assert check_gate(evaluation, drift, LOOSE) == before
+
+
+@pytest.mark.parametrize(("covered", "holds"), [(305, True), (290, True), (281, True), (279, False), (200, False)])
+def test_coverage_may_fall_short_of_what_was_promised_by_what_chance_explains(evaluation, drift, covered, holds):
+    """Of 305 rows 95 % are 289.75; with 280 or fewer the exact test says less than 1 %."""
+    everyone = evaluation["validation"]["prediction_sets"]["0.95"]["all"]["all"]
+    everyone.update(coverage=covered / 305, support=305)
+    condition = check_gate(evaluation, drift, LOOSE).conditions["coverage_0.95"]
+    assert condition.holds == holds
+    assert ("chance explains what is missing" in str(condition)) == (holds and covered < 290)
+
+
+def test_the_coverage_of_each_sex_counts_and_of_rows_without_a_sex_does_not(evaluation, drift):
+    sexes = evaluation["validation"]["prediction_sets"]["0.95"]["sex"]
+    for cell in sexes.values():
+        cell.update(coverage=0.5, support=100)
+    failed = [name for name, one in check_gate(evaluation, drift, LOOSE).conditions.items() if not one.holds]
+    assert failed == ["coverage_0.95_Female", "coverage_0.95_Male"]
 
 
 def test_the_worst_level_is_the_one_with_the_lowest_recall(evaluation, drift):

@@ -167,7 +167,10 @@ def test_cross_validation_predicts_each_row_by_a_model_that_saw_none_of_its_grou
     assert found["accuracy"]["mean"] > 0.8
     assert found["accuracy"]["std"] > 0
     assert 0 < found["people"]["accuracy"]["mean"] != found["accuracy"]["mean"]
-    assert set(found) == {"accuracy", "f1_weighted", "people", *PROBABILITIES}
+    assert set(found) == {"accuracy", "f1_weighted", "people", *PROBABILITIES, "prediction_sets"}
+    sets = found["prediction_sets"]["0.95"]
+    assert 0.9 < sets["coverage"] <= 1 <= sets["size"]
+    assert sets["coverage_without_bmi"] is None  # all people have answered
     assert twice["accuracy"]["mean"] == pytest.approx(found["accuracy"]["mean"] / 2, abs=0.1)
 
 
