@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from service.__main__ import main
 from service.app import create_app
 from service.model import Model, load_model
+from service.schemas import Predictions
 from service.settings import load_settings
 
 from obesity_levels.model.classifier import Classifier, Probabilities
@@ -29,7 +31,11 @@ def echo() -> ASGIApp:
     model = load_model(settings)
     example = msgspec.convert({name: question.example for name, question in QUESTIONS.items()}, Patient)
     answer = model.predict([example])
-    Model.predict = lambda self, patients: answer  # type: ignore[method-assign]
+
+    def predict(self: Model, patients: Sequence[Patient], coverage: str | None = None) -> Predictions:
+        return answer
+
+    Model.predict = predict  # type: ignore[method-assign]
     return create_app(settings, model)
 
 

@@ -31,7 +31,11 @@ def create_app(settings: Settings, model: Model | None = None) -> ASGIApp:
     forget_dead_workers()
     MODEL.labels(model.version).set(1)
     app = Litestar(
-        [predict_route(Predictor(model, settings)), *routes, *docs_routes(routes, dependencies, settings.max_patients)],
+        [
+            predict_route(Predictor(model, settings)),
+            *routes,
+            *docs_routes(routes, dependencies, settings.max_patients, model.coverages),
+        ],
         dependencies=dependencies,
         cors_config=CORSConfig(origins, ["GET", "POST"], expose_headers=["Retry-After", "X-Request-ID"])
         if origins

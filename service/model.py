@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from obesity_levels.errors import ArtifactError
 from obesity_levels.model.artifact import Evaluation, check_lock, read_evaluation
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
 from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.model.prediction_sets import has_bmi, level_names, prediction_sets
 from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE
 from obesity_levels.schema import BMI, LEVELS, QUESTIONS, Patient
 from service.challenger import Challenger
@@ -34,8 +36,16 @@ class Model:
         """The version of the classifier."""
         return self.classifier.manifest.version
 
-    def predict(self, patients: Sequence[Patient]) -> Predictions:
-        """The most probable level and the probability of every level, for each patient, in their order."""
+    @property
+    def coverages(self) -> list[str]:
+        """The coverages for which there are prediction sets, rising, such as "0.95"; none for an older model."""
+        return sorted(self.classifier.manifest.prediction_sets or (), key=float)
+
+    def predict(self, patients: Sequence[Patient], coverage: str | None = None) -> Predictions:
+        """The most probable level, the probability of each level and the prediction set, for the patients in order.
+
+        `coverage` is one of `coverages`, by default the highest.
+        """
         answers = encode_rows(map(astuple, patients))
         matrix = input_matrix(answers, self.classifier.manifest.profile)
         probabilities = self.classifier.probabilities(matrix)
@@ -45,7 +55,14 @@ class Model:
         if self.challenger is not None:
             self.challenger.observe(answers, levels)
         by_level = list(map(LevelProbabilities, *probabilities.T.tolist()))
-        return Predictions([LEVELS[level] for level in levels.tolist()], by_level, self.version)
+        sets: tuple[Any, ...] = ()
+        thresholds = self.classifier.manifest.prediction_sets
+        if thresholds:
+            coverage = coverage or self.coverages[-1]
+            bmi_known = has_bmi(matrix, self.classifier.manifest.features)
+            chosen = prediction_sets(probabilities, bmi_known, thresholds[coverage])
+            sets = level_names(chosen), float(coverage)
+        return Predictions([LEVELS[level] for level in levels.tolist()], by_level, self.version, *sets)
 
 
 def load_model(settings: Settings) -> Model:

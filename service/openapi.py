@@ -31,7 +31,7 @@ _PREDICT = {
     " or underscores.",
     "operationId": "predict",
     "requestBody": _content("One patient or many", "PredictRequest") | {"required": True},
-    "responses": {"200": _content("The levels and their probabilities", "Predictions")}
+    "responses": {"200": _content("The levels, their probabilities and the prediction sets", "Predictions")}
     | {
         str(status): _content(description, "ProblemDocument", MEDIA_TYPE)
         for status, description in {
@@ -46,8 +46,10 @@ _PREDICT = {
 }
 
 
-def openapi_document(handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int) -> dict[str, Any]:
-    """The OpenAPI document of `handlers`.
+def openapi_document(
+    handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int, coverages: Sequence[str]
+) -> dict[str, Any]:
+    """The OpenAPI document of `handlers`. `coverages` are those of the model's prediction sets, rising.
 
     The schemas are msgspec's own, because Litestar leaves out a minimum of 0, units, and that unknown fields are
     refused.
@@ -72,5 +74,12 @@ def openapi_document(handlers: Sequence[Any], dependencies: dict[str, Any], max_
     for kind in (Level, Sex, YesNo, Frequency, Transport):
         schemas[kind.__name__]["enum"] = [member.value for member in kind]  # in their order
     document["components"]["schemas"] = schemas
-    document["paths"] = {"/predict": {"post": _PREDICT}} | document["paths"]
+    coverage = {
+        "name": "coverage",
+        "in": "query",
+        "description": "Of the prediction sets; by default the highest",
+        "schema": {"type": "number", "enum": list(map(float, coverages))},
+    }
+    predict = _PREDICT | ({"parameters": [coverage]} if coverages else {})
+    document["paths"] = {"/predict": {"post": predict}} | document["paths"]
     return document

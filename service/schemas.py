@@ -29,6 +29,14 @@ class Predictions(msgspec.Struct):
     predictions: Annotated[list[Level], Meta(description="The most probable level of each patient")]
     probabilities: Annotated[list[LevelProbabilities], Meta(description="The probabilities of each patient")]
     model_version: Annotated[str, Meta(description="Version of the model that answered", examples=["0123456789ab"])]
+    prediction_sets: Annotated[
+        list[list[Level]] | msgspec.UnsetType,
+        Meta(description="For each patient the levels of which one is the true one, with the probability `coverage`"),
+    ] = msgspec.UNSET
+    coverage: Annotated[
+        float | msgspec.UnsetType,
+        Meta(description="What the sets promise. Absent, as the sets, for a model of before there were any"),
+    ] = msgspec.UNSET
 
 
 class Health(msgspec.Struct):

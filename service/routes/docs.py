@@ -27,9 +27,11 @@ _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 _NO_FAVICON: dict[str, Any] = {"favicon": "<link rel='icon' href='data:,'>"}
 
 
-def docs_routes(handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int) -> list[Any]:
+def docs_routes(
+    handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int, coverages: Sequence[str]
+) -> list[Any]:
     """The routes of the OpenAPI document of `handlers`, and of its pages."""
-    document = functools.cache(lambda: openapi_document(handlers, dependencies, max_patients))
+    document = functools.cache(lambda: openapi_document(handlers, dependencies, max_patients, coverages))
     read = functools.cache(Path.read_bytes)
     files = {path.name: path for package, inner in _PACKAGES.items() for path in _files(package, inner)}
     swagger = SwaggerRenderPlugin(

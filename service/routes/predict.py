@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs
 
 import msgspec
 from litestar import asgi
@@ -64,9 +65,10 @@ class Predictor:
             await self._read(receive, length, chunks)
             body = b"".join(chunks)
             if len(body) <= _SMALL:
-                content, scope[ROWS] = self._predict(body)  # type: ignore[literal-required]
+                content, scope[ROWS] = self._predict(body, scope["query_string"])  # type: ignore[literal-required]
             else:
-                run = asyncio.get_running_loop().run_in_executor(self._threads, self._predict, body)
+                query = scope["query_string"]
+                run = asyncio.get_running_loop().run_in_executor(self._threads, self._predict, body, query)
                 content, scope[ROWS] = await run  # type: ignore[literal-required]
             answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
             await send({"type": "http.response.start", "status": 200, "headers": answer_headers})
@@ -104,12 +106,25 @@ class Predictor:
         except TimeoutError:
             raise Problem(408, f"the body did not come within {seconds:g} s", connection="close") from None
 
-    def _predict(self, body: bytes) -> tuple[bytes, int]:
+    def _predict(self, body: bytes, query: bytes) -> tuple[bytes, int]:
+        coverage = self._coverage(query) if query else None
         patients = self._parse(body).patients
-        predictions = self._model.predict(patients)
+        predictions = self._model.predict(patients, coverage)
         for level in set(predictions.predictions):
             _predicted[level].inc(predictions.predictions.count(level))
         return self._encode(predictions), len(patients)
+
+    def _coverage(self, query: bytes) -> str | None:
+        """The coverage that is asked for. Raises Problem, 422, if the model has no prediction sets of it."""
+        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("coverage")
+        if asked is None:
+            return None
+        known = self._model.coverages
+        try:
+            return known[[float(coverage) for coverage in known].index(float(asked[-1]))]
+        except ValueError:
+            detail = f"expected one of {', '.join(known)}" if known else "this model has none: rebuild it (dvc repro)"
+            raise Problem(422, f"coverage: {detail}", "coverage") from None
 
     def _parse(self, body: bytes) -> PredictRequest:
         """Raises Problem: 400 where the body is not JSON, 422 where it is but is not such a request."""

@@ -10,22 +10,30 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import AnyType
+from mlflow.types.schema import AnyType, Array
 from msgspec.structs import astuple
 
 from obesity_levels.errors import InvalidField, invalid_field
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
 from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.model.prediction_sets import has_bmi, level_names, prediction_sets
 from obesity_levels.paths import MANIFEST
 from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 
 PREDICTION = "prediction"
+PREDICTION_SET = "prediction_set"
 
 # Every column is required, as in a request to the service; each cell may be null. Any type: under every other type
 # MLflow refuses some columns of whole numbers, categories or gaps, and repeats the rows. `predict` checks the answers.
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(AnyType(), name) for name in QUESTIONS]),
-    outputs=Schema([ColSpec(DataType.string, PREDICTION), *(ColSpec(DataType.double, level) for level in LEVELS)]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, PREDICTION),
+            *(ColSpec(DataType.double, level) for level in LEVELS),
+            ColSpec(Array(DataType.string), PREDICTION_SET, required=False),
+        ]
+    ),
 )
 
 
@@ -48,8 +56,9 @@ class ObesityLevels(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """The most probable level of each row of `model_input`, and the probability of every level.
+        """The most probable level of each row of `model_input`, the probability of every level, and the prediction set.
 
+        The set is that of the highest coverage in the manifest; a model of before there were any has no such column.
         A column may have any type that holds its answers. Raises InvalidAnswers for a row without any answer, and for a
         value that is off its scale or not a category, without repeating the value.
         """
@@ -64,6 +73,10 @@ class ObesityLevels(PythonModel):
         probabilities = self.classifier.probabilities(matrix)
         table = pd.DataFrame(probabilities.astype(float), columns=list(LEVELS), index=model_input.index)
         table.insert(0, PREDICTION, np.array(LEVELS, dtype=object)[most_probable(probabilities)])
+        sets = self.classifier.manifest.prediction_sets
+        if sets:
+            bmi_known = has_bmi(matrix, self.classifier.manifest.features)
+            table[PREDICTION_SET] = level_names(prediction_sets(probabilities, bmi_known, sets[max(sets, key=float)]))
         return table
 
 
