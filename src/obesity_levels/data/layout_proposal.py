@@ -2,12 +2,14 @@
 
 import codecs
 import csv
+import io
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import charset_normalizer
 import numpy as np
@@ -21,8 +23,9 @@ from obesity_levels.data.columns import CODE, Columns, filled_texts, numbers, re
 from obesity_levels.data.layout import CATEGORIES_OR_LEVELS, OPEN, UNCHANGED, UNITS, Layout, apply_layout
 from obesity_levels.data.losses import describe_loss
 from obesity_levels.data.simulation import Population
-from obesity_levels.data.source import decoded, format_of, read_bytes, read_table
+from obesity_levels.data.source import decoded, format_of, read_bytes, read_table, sheets_of
 from obesity_levels.data.vocabulary import answer_meant, initials, question_named
+from obesity_levels.errors import SourceError
 from obesity_levels.io import join_names, level_indices
 from obesity_levels.params import Params
 from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, category_key
@@ -39,7 +42,12 @@ _MEDIAN_BMI = (16.0, 45.0)
 _DECIMAL_COMMA = r"[+-]?[0-9]+,[0-9]+"
 _POINTS_AND_COMMA = r"[0-9]{1,3}(\.[0-9]{3})+,[0-9]+"
 
-_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# Of the bytes of a table in UTF-16, the share that is 0, all on one side: marks, digits and line ends have one each.
+_LEAST_ZEROS = 0.1
+_BYTE_ORDER_MARKS = {
+    **{codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"},
+    **{codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"},
+}
 
 Notes = dict[tuple[str, ...], str]
 
@@ -133,8 +141,8 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
         if column in UNITS:
             units[column] = OPEN
         elif column in SCALES and len(left) > _MOST_OPEN_CODES:
-            columns[OPEN + column] = column
-            notes["columns", OPEN + column] = notes["codes", column]
+            theirs = next(name for name, ours in found.ours.items() if ours == column)
+            columns[theirs] = OPEN
         else:
             codes[column] = codes.get(column, {}) | dict.fromkeys(map(str, left.index[:_MOST_OPEN_CODES]), OPEN)
     columns |= _unrecognised(found, by_theirs, notes)
@@ -166,24 +174,32 @@ def _how_it_is_written(path: Path) -> tuple[Layout, Notes]:
     content = read_bytes(path)
     kind = format_of(content)
     if kind == "excel":
-        sheets = pd.read_excel(path, None, header=None, dtype=object)
-        names = {sheet: max(map(_names_known, cells.head().to_numpy()), default=0) for sheet, cells in sheets.items()}
-        sheet = max(names, key=lambda name: names[name])
-        rows = sheets[sheet].head(_LINES_OF_A_TITLE).to_numpy().tolist()
-        notes: Notes = {("sheet",): f"{sheet!r}, of {len(names)}"}
-        skipped = max(range(len(rows)), key=lambda at: _names_known(rows[at])) if rows else 0
+        sheets = sheets_of(path)
+        tops = {name: cells.head(_LINES_OF_A_TITLE).to_numpy().tolist() for name, cells in sheets.items()}
+        # a summary, or a codebook, may name the questions too: the rows are many
+        sheet = max(tops, key=lambda name: (max(map(_names_known, tops[name]), default=0), len(sheets[name])))
+        notes: Notes = {("sheet",): f"{sheet!r}, of {len(sheets)}"}
+        skipped, _ = _header(path, list(enumerate(tops[sheet]))) if tops[sheet] else (0, [])
         return replace(UNCHANGED, format="excel", sheet=str(sheet), skip_lines=skipped), notes
     if kind == "parquet":
         return replace(UNCHANGED, format="parquet"), {}
     encoding, why = _encoding(content)
-    lines = decoded(path, content, encoding).splitlines(keepends=True)[:_LINES_LOOKED_AT]
+    # as the csv module ends lines: not at U+2028, nor at a form feed
+    lines = list(islice(io.StringIO(decoded(path, content, encoding), newline=""), _LINES_LOOKED_AT))
     tables = {delimiter: _rows(lines, delimiter) for delimiter in ",;\t|"}
+    if all(len(row) == 1 for rows in tables.values() for _, row in rows):
+        tables[" "] = _rows(lines, " ")
     widths = {delimiter: Counter(len(row) for _, row in rows).most_common(1)[0] for delimiter, rows in tables.items()}
     # the most columns that most rows agree about
     delimiter = max(widths, key=lambda mark: widths[mark][0] * widths[mark][1] / len(tables[mark]))
     width, count = widths[delimiter]
-    rows = [(line, row) for line, row in tables[delimiter] if len(row) == width][:_LINES_OF_A_TITLE]
-    skipped = max(rows, key=lambda numbered: _names_known(numbered[1]))[0]
+    rows = tables[delimiter][:_LINES_OF_A_TITLE]
+    skipped, header = _header(path, sorted(rows, key=lambda numbered: len(numbered[1]) != width))
+    if len(header) != width:
+        raise SourceError(
+            f"{path}, line {skipped + 1}: the header has {len(header)} cells, and most rows have {width}: give each"
+            " column a name (R's write.table leaves out that of the row names; write.csv does not)"
+        )
     notes = {("encoding",): why}
     if delimiter != ",":
         notes["delimiter",] = f"{width} cells in {count:,} of the first {len(tables[delimiter]):,} rows"
@@ -206,8 +222,17 @@ def _rows(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
 
 
 def _names_known(cells: Iterable[object]) -> int:
-    """How many of the questions the cells of a row name."""
-    return len({question[0] for cell in cells if (question := question_named(str(cell)))})
+    """How many of the questions the cells of a row name; `Normal_Weight` is an answer, and names none."""
+    names = [str(cell) for cell in cells if not any(answer_meant(column, str(cell)) for column in CATEGORIES_OR_LEVELS)]
+    return len({question[0] for name in names if (question := question_named(name))})
+
+
+def _header(path: Path, rows: Sequence[tuple[int, list[Any]]]) -> tuple[int, list[Any]]:
+    """The row that names the most questions, else the first; SourceError if that has numbers, and is no header."""
+    before, cells = max(rows, key=lambda numbered: _names_known(numbered[1]))
+    if not _names_known(cells) and any(re.fullmatch(r"[0-9]+([.,][0-9]+)?", str(cell).strip()) for cell in cells):
+        raise SourceError(f"{path} has no names of columns: add a line with them above the rows")
+    return before, cells
 
 
 def _encoding(content: bytes) -> tuple[str, str]:
@@ -215,9 +240,10 @@ def _encoding(content: bytes) -> tuple[str, str]:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             return encoding, "it begins with this encoding's byte-order mark" if encoding != "utf-8" else ""
-    if b"\0" in content[:_BYTES_LOOKED_AT]:
-        even = content[:_BYTES_LOOKED_AT:2].count(0)
-        return ("utf-16-be" if even > content[1:_BYTES_LOOKED_AT:2].count(0) else "utf-16-le"), "every other byte is 0"
+    head = content[:_BYTES_LOOKED_AT]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if min(even, odd) < _LEAST_ZEROS * len(head) < max(even, odd):
+        return ("utf-16-be" if even > odd else "utf-16-le"), "every other byte is 0"
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ A layout says how the file is written, and which of its columns and words are th
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -32,18 +33,29 @@ _ARFF = (
     "run `python -c \"import pandas, scipy.io.arff; rows = pandas.DataFrame(scipy.io.arff.loadarff('{path}')[0]);"
     " rows.map(lambda cell: cell.decode() if isinstance(cell, bytes) else cell).to_csv('{stem}.csv', index=False)\"`"
 )
-_JSON = "run `python -c \"import pandas; pandas.read_json('{path}').to_csv('{stem}.csv', index=False)\"`"
+_BY_PANDAS = "run `python -c \"import pandas; pandas.{call}.to_csv('{{stem}}.csv', index=False)\"`"
+_JSON = _BY_PANDAS.format(call="read_json('{path}')")
 # How a file of another format begins, what it is, and the way to one of those that are read.
 _OTHER_FORMATS = {
-    b"PK\x03\x04": ("a ZIP archive", "run `unzip {path}`, and name a file of it"),
+    b"PK\x03\x04": (
+        "a ZIP archive, or a damaged or other workbook",
+        "save a workbook as .xlsx or CSV; else run `unzip {path}`, and name a file of it",
+    ),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook (.xls)", "save it as .xlsx or as CSV"),
     b"\x1f\x8b": ("compressed by gzip", "run `gunzip {path}`"),
     b"$FL2": ("an SPSS file", "save it as CSV in SPSS"),
+    b"<stata_dta>": ("a Stata file", _BY_PANDAS.format(call="read_stata('{path}')")),
+    b"ARROW1": ("a Feather file", _BY_PANDAS.format(call="read_feather('{path}')")),
+    b"SQLite format 3": ("an SQLite database", "run `sqlite3 -csv -header {path} 'SELECT * FROM …' > {stem}.csv`"),
+    b"%PDF": ("a PDF document", "ask for the data file itself"),
     b"<": ("an HTML or XML page", "download the data file itself"),
-    b"{": ("JSON", _JSON),
     b"[": ("JSON", _JSON),
-    b"%": ("an ARFF file of Weka", _ARFF),
-    b"@": ("an ARFF file of Weka", _ARFF),
+}
+# The same for formats that may begin with comments, or that share their beginning.
+_OTHER_FORMS = {
+    rb"\{[^\n]*\}\s*\{": ("JSON in lines", _BY_PANDAS.format(call="read_json('{path}', lines=True)")),
+    rb"\{": ("JSON", _JSON),
+    rb"(?i)(%[^\n]*\n\s*)*@relation\b": ("an ARFF file of Weka", _ARFF),
 }
 
 
@@ -113,7 +125,7 @@ def read_bytes(path: Path) -> bytes:
         raise SourceError(f"{path} does not exist: give the path of a CSV or YAML file") from error
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
-    if not content.strip():
+    if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise SourceError(f"{path} is empty: give a CSV file with a header and the 17 columns of UCI 544")
     return content
 
@@ -137,18 +149,25 @@ def decoded(path: Path, content: bytes, encoding: str) -> str:
     wide = "16" in encoding or "32" in encoding
     if not wide and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} is UTF-16 or UTF-32, not {encoding}: {_another_layout(path)}")
-    for start, (what, way_out) in _OTHER_FORMATS.items():
-        if begins.startswith(start):
-            raise SourceError(f"{path} is {what}, not CSV: {way_out.format(path=str(path), stem=path.with_suffix(''))}")
+    found = [other for start, other in _OTHER_FORMATS.items() if begins.startswith(start)]
+    found += [other for form, other in _OTHER_FORMS.items() if re.match(form, begins)]
+    for what, way_out in found[:1]:
+        raise SourceError(f"{path} is {what}, not CSV: {way_out.format(path=str(path), stem=path.with_suffix(''))}")
     if not wide and b"\0" in content:
-        raise SourceError(f"{path} is not text in {encoding} (it has NUL bytes): {_another_layout(path)}")
+        line = content.count(b"\n", 0, content.index(0)) + 1
+        raise SourceError(
+            f"{path} is not text in {encoding} (a NUL byte in line {line}): save it as CSV in the program that wrote"
+            f" it, delete the byte, or {_another_layout(path)}"
+        )
     try:
         # with or without a byte-order mark
         return content.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         called = "UTF-8" if encoding == "utf-8" else encoding
-        raise SourceError(f"{path}, line {line}: not {called} text: {_another_layout(path)}") from error
+        raise SourceError(
+            f"{path}, line {line}: not {called} text: correct that line, or {_another_layout(path)}"
+        ) from error
 
 
 def numbered_rows(path: Path, text: str, layout: Layout) -> Iterator[tuple[int, list[str]]]:
@@ -196,34 +215,46 @@ def _read_csv(path: Path, text: str, layout: Layout) -> pd.DataFrame:
     return table.combine_chunks().to_pandas().set_index(pd.Index(lines, name=LINE))
 
 
-def _read_excel(path: Path, layout: Layout) -> pd.DataFrame:
+def sheets_of(path: Path) -> dict[str, pd.DataFrame]:
+    """The cells of each sheet of an Excel workbook, without a header. Raises SourceError if it cannot be read."""
     try:
-        cells = pd.read_excel(
-            path, layout.sheet or 0, header=None, skiprows=layout.skip_lines, dtype=object, keep_default_na=False
-        )
-    except ValueError as error:  # no such sheet
+        return pd.read_excel(path, None, header=None, dtype=object, keep_default_na=False)
+    except Exception as error:  # openpyxl raises what it meets inside the file
         raise SourceError(
-            f"{path}: {error}: correct `sheet` of its layout, or propose one with `{proposing(path)}`"
+            f"{path} is an Excel workbook that cannot be read ({type(error).__name__}: {error}):"
+            " open it and save it again, as .xlsx or as CSV"
         ) from error
+
+
+def _read_excel(path: Path, layout: Layout) -> pd.DataFrame:
+    sheets = sheets_of(path)
+    if layout.sheet not in ("", *sheets):
+        raise SourceError(
+            f"{path} has no sheet {layout.sheet!r}, only {', '.join(map(repr, sheets))}: correct `sheet` of its layout,"
+            f" or propose one with `{proposing(path)}`"
+        )
+    cells = sheets[layout.sheet or next(iter(sheets))].iloc[layout.skip_lines :]
     texts = cells.map(_text)
     texts = texts[(texts != "").any(axis=1)]
     texts.columns = pd.Index(_named(texts.iloc[0])) if len(texts) else texts.columns
     texts = texts.iloc[1:].astype("str")
-    return texts.set_index(pd.Index(texts.index + layout.skip_lines + 1, name=LINE))
+    return texts.set_index(pd.Index(texts.index + 1, name=LINE))
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"{path} is a Parquet file that cannot be read: make it again") from error
+    # an answer may be the index
+    table = table.reset_index(allow_duplicates=True) if any(name is not None for name in table.index.names) else table
     table.columns = pd.Index(_named(table.columns))
     # the header is line 1 of any table
     return table.astype(object).map(_text).astype("str").set_index(pd.RangeIndex(2, len(table) + 2, name=LINE))
 
 
 def _text(cell: object) -> str:
-    return "" if cell is None or cell is pd.NA or cell != cell else str(cell)
+    return "" if cell is None or cell is pd.NA or (cell != cell) is True else str(cell)
 
 
 def _named(header: Sequence[object]) -> list[str]:

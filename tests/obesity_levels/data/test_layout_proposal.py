@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from obesity_levels.data.layout import UNCHANGED, load_layout
 from obesity_levels.data.layout_proposal import Proposal, propose_layout
 from obesity_levels.data.simulation import Population, as_text, draw_people
 from obesity_levels.data.source import read_raw
-from obesity_levels.errors import ParamsError
+from obesity_levels.errors import ParamsError, SourceError
 from obesity_levels.params import load_params, load_yaml
 from obesity_levels.schema import ANSWERS, CATEGORIES, LABEL, LEVELS, SCALES
 
@@ -274,3 +275,79 @@ def test_the_example_of_the_page_on_layouts_is_what_is_proposed(tmp_path):
     with_commas(written)
     proposal, _ = proposed(written, tmp_path)
     assert f"```yaml\n{proposal}```\n" in (ROOT / "docs/layout.md").read_text(encoding="utf-8")
+
+
+REFUSED: dict[str, tuple[Callable[[str], str | bytes], str]] = {
+    "no header": (lambda text: text.partition("\n")[2], "has no names of columns: add a line with them"),
+    "a header of numbers": (
+        lambda text: ",".join(map(str, range(17))) + text[text.index("\n") :],
+        "has no names of columns",
+    ),
+    "R's write.table": (
+        lambda text: text.replace("\n", "\nr,"),
+        r"line 1: the header has 17 cells, and most rows have 18: .*write\.csv",
+    ),
+    "a NUL byte": (lambda text: text.replace("Male", "Ma\0le", 1), r"is not text in utf-8 \(a NUL byte in line \d+\)"),
+    "an image": (lambda _: b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, "a NUL byte in line 3"),
+    "SQLite": (lambda _: b"SQLite format 3\0" + bytes(100), "is an SQLite database, not CSV: run `sqlite3 -csv"),
+    "a PDF document": (lambda _: "%PDF-1.4\n", "is a PDF document"),
+    "JSON in lines": (lambda _: '{"Age": 1}\n{"Age": 2}\n', r"is JSON in lines, not CSV: run .*lines=True"),
+    "ARFF": (lambda text: f"% 17 columns\n\n@RELATION rows\n{text}", "is an ARFF file of Weka"),
+    "a damaged workbook": (lambda _: b"PK\x03\x04" + bytes(100), "is a ZIP archive, or a damaged .*: save a workbook"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_file_that_is_no_table_is_refused_with_what_to_do(tmp_path, kind):
+    make, said = REFUSED[kind]
+    made = make(people(50).to_csv(index=False))
+    (tmp_path / "rows.csv").write_bytes(made if isinstance(made, bytes) else made.encode())
+    with pytest.raises(SourceError, match=said):
+        propose_layout(tmp_path / "rows.csv", PARAMS, POPULATION)
+
+
+READ: dict[str, Callable[[str], bytes]] = {
+    "a comment that begins as in ARFF": lambda text: f"% of 2019\n{text}".encode(),
+    "spaces between cells": lambda text: text.replace(",", " ").encode(),
+    "UTF-32": lambda text: text.encode("utf-32"),
+    "a header in Chinese, above answers that name questions": lambda text: text.replace("Gender", "性别").encode("gbk"),
+    "a line separator in a name": lambda text: text.replace("Gender", "Gender\u2028of\x0cperson", 1).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_a_table_is_found_in_the_text(tmp_path, kind):
+    (tmp_path / "rows.csv").write_bytes(READ[kind](people(100).to_csv(index=False)))
+    proposal = propose_layout(tmp_path / "rows.csv", PARAMS, POPULATION)
+    pd.testing.assert_frame_equal(rows_by(proposal, tmp_path / "rows.csv"), answers(people(100)))
+
+
+def test_the_sheet_with_the_rows_is_taken_not_a_summary_of_them(tmp_path):
+    with pd.ExcelWriter(tmp_path / "rows.xlsx") as book:
+        people(100).describe().to_excel(book, sheet_name="Summary")
+        people(100).to_excel(book, sheet_name="Rows", index=False)
+    assert propose_layout(tmp_path / "rows.xlsx", PARAMS, POPULATION).layout.sheet == "Rows"
+
+
+def test_a_workbook_that_is_damaged_inside_is_refused_with_what_to_do(tmp_path):
+    whole = Written(people(5), kind="xlsx").to(tmp_path)
+    with ZipFile(whole) as book, ZipFile(tmp_path / "damaged.xlsx", "w") as damaged:
+        for name in book.namelist():
+            damaged.writestr(name, b"<" if "sheet1" in name else book.read(name))
+    with pytest.raises(SourceError, match=r"an Excel workbook that cannot be read .*: open it and save"):
+        propose_layout(tmp_path / "damaged.xlsx", PARAMS, POPULATION)
+
+
+def test_parquet_of_another_program_is_read_with_its_index_and_any_types(tmp_path):
+    table = people(100).assign(lists=[[1, 2]] * 100, arrays=[np.array([1.5, np.nan])] * 100).set_index("Gender")
+    table.to_parquet(tmp_path / "rows.parquet")
+    proposal = propose_layout(tmp_path / "rows.parquet", PARAMS, POPULATION)
+    pd.testing.assert_frame_equal(rows_by(proposal, tmp_path / "rows.parquet"), answers(people(100)))
+
+
+def test_a_renamed_column_of_unreadable_numbers_is_asked_about_by_its_name(tmp_path):
+    table = people(100).rename(columns={"CH2O": "ch2o"})
+    table["ch2o"] = [f"1.805.{number}" for number in range(100, 200)]
+    proposal, _ = proposed(Written(table), tmp_path)
+    assert proposal.layout.columns == {"ch2o": "?"}
+    assert "decimal point was lost" in str(proposal)
