@@ -5,7 +5,6 @@ It changes only what it names. `obesity-levels layout` proposes one.
 
 import codecs
 import re
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +28,13 @@ UNITS = {
 
 CATEGORIES_OR_LEVELS = CATEGORIES | {LABEL: LEVELS}
 
-_FEET_AND_INCHES = re.compile(r"([0-9]+) ?(?:'|′|ft|feet)[ ,]*([0-9.]+) ?(?:\"|''|″|in|inch|inches)?\.?", re.IGNORECASE)
+_SPELLED = {
+    **{"m": r"m|mts?|met(er|re|ro)s?", "cm": r"cms?|cent[ií]met(er|re|ro)s?", "mm": r"mm|mil[ií]met(er|re|ro)s?"},
+    **{"in": r"in|inch(es)?|pulgadas?|\"|″|”|''", "ft": r"ft|feet|foot|pies?|'|′|’"},
+    **{"kg": r"kgs?|kilos?|kilogram(me|o)?s?", "g": r"gr?|gram(me|o)?s?", "lb": r"lbs?|pounds?|libras?|#"},
+    **{"st": r"st|stones?", "years": r"years?( old)?|yrs?|años?|anos?", "months": r"months?|mes(es)?"},
+}
+_FEET_AND_INCHES = re.compile(rf"([0-9]+) ?(?:{_SPELLED['ft']})[ ,]*([0-9.]+) ?(?:{_SPELLED['in']})?\.?", re.IGNORECASE)
 
 Text = str | int | float | bool
 
@@ -143,18 +148,29 @@ def _apply_to_column(column: pd.Series, layout: Layout) -> pd.Series | None:
         number = text.strip()
         if marks:
             number = number.replace(layout.thousands_mark, "").replace(layout.decimal_mark, ".")
-        converted = _convert(number, unit, UNITS[name]) if unit else None
+        converted = _convert(name, number, unit) if unit else None
         changed.append(codes.get(code_key(text)) or converted or (number if marks else text))
     return pd.Series(pd.array(changed, dtype="str").take(at), index=column.index, name=name)
 
 
-def _convert(text: str, unit: str, units: Mapping[str, str]) -> str | None:
-    """A number in `unit`, perhaps with its name beside it, in the questionnaire's unit; None if it is no number."""
-    if unit == "ft" and (both := _FEET_AND_INCHES.fullmatch(text)):
-        text, unit = str(int(both[1]) * 12 + Decimal(both[2])), "in"
+def number_and_unit(name: str, text: str) -> tuple[str, str | None]:
+    """A number of the question `name`, without padding, and the unit that is written beside it, or None."""
+    text = text.strip()
+    if text.replace(".", "").isdigit():
+        return text, None
+    if name == "Height" and (both := _FEET_AND_INCHES.fullmatch(text)) and both[2].count(".") < 2:
+        return str(int(both[1]) * 12 + Decimal(both[2])), "in"
+    split = re.fullmatch(r"([0-9.,]+)\s*(\D+?)\.?", text)
+    beside = [unit for unit in UNITS[name] if split and re.fullmatch(_SPELLED[unit], split[2], re.IGNORECASE)]
+    return (split[1], beside[0]) if split and beside else (text, None)
+
+
+def _convert(name: str, text: str, unit: str) -> str | None:
+    """A number in the questionnaire's unit, by the unit beside it, else by `unit`; None if it is no number."""
+    number, beside = number_and_unit(name, text)
     try:
         # decimal: 162.5 cm are the 1.625 m of another file to the last bit; rounded: 252 months are 21 years
-        converted = round(Decimal(text.removesuffix(unit).strip()) * Decimal(units[unit]), 12).normalize()
+        converted = round(Decimal(number) * Decimal(UNITS[name][beside or unit]), 12).normalize()
     except InvalidOperation:
         return None
     return f"{converted:f}" if converted.is_finite() else None

@@ -20,7 +20,15 @@ from msgspec.structs import replace
 from obesity_levels.data.cleaning import UNREADABLE, Cells, read_cells
 from obesity_levels.data.code_order import categories_of_codes, levels_of_codes
 from obesity_levels.data.columns import CODE, Columns, filled_texts, numbers, recognise
-from obesity_levels.data.layout import CATEGORIES_OR_LEVELS, OPEN, UNCHANGED, UNITS, Layout, apply_layout
+from obesity_levels.data.layout import (
+    CATEGORIES_OR_LEVELS,
+    OPEN,
+    UNCHANGED,
+    UNITS,
+    Layout,
+    apply_layout,
+    number_and_unit,
+)
 from obesity_levels.data.losses import describe_loss
 from obesity_levels.data.simulation import Population
 from obesity_levels.data.source import decoded, format_of, read_bytes, read_table, sheets_of
@@ -39,8 +47,19 @@ _MOST_TEXTS = 200
 _MOST_OPEN_CODES = 10
 # The median body-mass index of any survey is between, in kg/m²: it tells kilograms from pounds.
 _MEDIAN_BMI = (16.0, 45.0)
-_DECIMAL_COMMA = r"[+-]?[0-9]+,[0-9]+"
-_POINTS_AND_COMMA = r"[0-9]{1,3}(\.[0-9]{3})+,[0-9]+"
+# In UCI 544 no row is so many levels from that of its body-mass index.
+_LEVELS_APART, _MOST_APART = 3, 0.01
+_DECIMALS = r"[0-9]+([eE][+-]?[0-9]+)?( ?[^0-9.,]+\.?)?"
+_NUMBERS = {
+    "point": rf"[+-]?[0-9]+\.{_DECIMALS}",
+    "groups and point": r"[0-9]{1,3}(\.[0-9]{3})+",
+    "comma": rf"[+-]?([0-9]+|[0-9]{{1,3}}(\.[0-9]{{3}})+),{_DECIMALS}",
+    "comma and groups": rf"[0-9]{{1,3}}(\.[0-9]{{3}})+,{_DECIMALS}",
+    "groups by comma": r"[0-9]{1,3}(,[0-9]{3})+",
+}
+# A height of 5.11 may be 5 ft 11 in, or 5.11 ft: a share of such numbers up to which feet have decimals.
+_FEET = r"[3-8]([.,]([0-9]|1[01]))?"
+_MOST_FEET_ONLY = 0.9
 
 # Of the bytes of a table in UTF-16, the share that is 0, all on one side: marks, digits and line ends have one each.
 _LEAST_ZEROS = 0.1
@@ -107,15 +126,11 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
     by_theirs = {str(name): filled_texts(table[name], params.clean.missing_marks) for name in table}
     found = recognise(by_theirs)
     texts = {column: by_theirs[name] for name, column in found.ours.items()}
-    layout = replace(
-        layout,
-        columns={name: column for name, column in found.ours.items() if name != column},
-        decimal_mark="," if _has(texts, _DECIMAL_COMMA, notes, "decimal_mark") else ".",
-        thousands_mark="." if _has(texts, _POINTS_AND_COMMA, notes, "thousands_mark") else "",
-    )
+    columns = {name: column for name, column in found.ours.items() if name != column}
+    layout = replace(layout, columns=columns, **_marks(texts, notes))
     sample = _Sample(table.iloc[:: max(1, len(table) // _SAMPLE_ROWS)], path, params, like)
     units = _units(sample, layout, texts, notes)
-    layout = replace(layout, units=units)
+    layout = replace(layout, units={name: unit for name, unit in units.items() if unit != OPEN})
     for name in _coded_labels(sample, layout, by_theirs, found):
         found.ours[name], texts[LABEL] = LABEL, by_theirs[name]
         found.by_content.add(name)
@@ -126,7 +141,8 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
 
     changed = apply_layout(table, layout, path)
     columns = dict(layout.columns)
-    for column, cells in read_cells(changed, params.clean.missing_marks).items():
+    cells_of = read_cells(changed, params.clean.missing_marks)
+    for column, cells in cells_of.items():
         lost = _note_cells(column, changed[column], cells, found, notes)
         if OPEN in codes.get(column, {}).values():
             continue
@@ -145,6 +161,7 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
             columns[theirs] = OPEN
         else:
             codes[column] = codes.get(column, {}) | dict.fromkeys(map(str, left.index[:_MOST_OPEN_CODES]), OPEN)
+    notes[()] += _far_from_their_labels(cells_of, params.evaluate.bmi_rule)
     columns |= _unrecognised(found, by_theirs, notes)
     ignore = list(_ignored(table, found, notes))
     return Proposal(replace(layout, columns=columns, codes=codes, units=units, ignore=ignore), notes)
@@ -257,46 +274,57 @@ def _encoding(content: bytes) -> tuple[str, str]:
     return "utf-8", ""
 
 
-def _has(texts: Mapping[str, pd.Series], pattern: str, notes: Notes, key: str) -> bool:
-    """Whether numbers are written like this, and not with a decimal point."""
-    counts: Counter[str] = Counter()
-    points = 0
-    for name in SCALES.keys() & texts.keys():
+def _marks(texts: Mapping[str, pd.Series], notes: Notes) -> dict[str, Any]:
+    """The decimal mark and the thousands mark, by how numbers are written."""
+    counts = Counter[str]()
+    examples = {form: Counter[str]() for form in _NUMBERS}
+    for name in [name for name in SCALES if name in texts]:
         head = texts[name].head(_SAMPLE_ROWS)
-        like = head[head.index.str.fullmatch(pattern)]
-        counts.update({str(text): int(n) for text, n in like.head(1).items()})
-        counts["all"] += int(like.sum())
-        points += int(head[head.index.str.fullmatch(r"[+-]?[0-9]+\.[0-9]+")].sum())
-    total = counts.pop("all", 0)
-    if not total or (key == "decimal_mark" and points > total):
-        return False
-    notes[key,] = f"{total:,} numbers are written like {counts.most_common(1)[0][0]}"
-    return True
+        for form, pattern in _NUMBERS.items():
+            like = head[head.index.str.fullmatch(pattern)]
+            counts[form] += int(like.sum())
+            examples[form].update({str(text): int(n) for text, n in like.head(1).items()})
+    marks = {}
+    # 1,805 among numbers with a point has no decimals; 1,62 can be nothing else
+    if counts["comma"] and (counts["comma"] >= counts["point"] or counts["comma"] > counts["groups by comma"]):
+        marks["decimal_mark"] = ","
+        notes["decimal_mark",] = _like(counts, examples, "comma")
+        if counts["comma and groups"] and counts["point"] == counts["groups and point"]:
+            marks["thousands_mark"] = "."
+            notes["thousands_mark",] = _like(counts, examples, "comma and groups")
+    return marks
+
+
+def _like(counts: Mapping[str, int], examples: Mapping[str, Counter[str]], form: str) -> str:
+    return f"{counts[form]:,} numbers are written like {examples[form].most_common(1)[0][0]}"
 
 
 def _units(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], notes: Notes) -> dict[str, str]:
-    """The units that are not those of the questionnaire, by the range of the numbers and by the body-mass index."""
+    """The units that are not those of the questionnaire, by their names beside the numbers, by range and by index."""
     units = {}
     for name, known in UNITS.items():
-        if name in texts:
-            low, high = SCALES[name]
-            head = texts[name].head(_SAMPLE_ROWS)
-            suffixed = {u: head[head.index.str.fullmatch(rf"[0-9.,]+ ?{u}|[0-9]+ ?('|ft).*")].sum() for u in known}
-            number = numbers(head)
-            share = {
-                unit: max(
-                    suffixed[unit] / max(head.sum(), 1),
-                    float(
-                        head[(number * float(size) >= low) & (number * float(size) <= high)].sum() / max(head.sum(), 1)
-                    ),
-                )
-                for unit, size in known.items()
-            }
-            own = next(iter(known))
-            unit = max(share, key=lambda unit: (round(share[unit], 1), unit == own))
-            if unit != own or suffixed[own] > 0:
-                units[name] = unit
-                notes["units", name] = "by the numbers' range" if not suffixed[unit] else "written beside the number"
+        if name not in texts:
+            continue
+        low, high = SCALES[name]
+        own = next(iter(known))
+        head = texts[name].head(_SAMPLE_ROWS)
+        written = [number_and_unit(name, text)[1] for text in head.index]
+        beside = head.groupby(pd.Series(written, head.index)).sum()
+        bare = head[[unit is None for unit in written]]
+        number = numbers(bare)
+        fits = {unit: (number * float(size) >= low) & (number * float(size) <= high) for unit, size in known.items()}
+        on_scale = {unit: round(float(bare[fit].sum() / max(bare.sum(), 1)), 1) for unit, fit in fits.items()}
+        unit = max(known, key=lambda unit: (on_scale[unit], unit == own)) if len(bare) else beside.idxmax()
+        if len(bare) and any(on_scale[other] == on_scale[unit] for other in beside.index if other != unit):
+            units[name], note = OPEN, "some numbers have another unit beside them, and the others may be in either"
+        elif unit == "ft" and bare[bare.index.str.fullmatch(_FEET)].sum() > _MOST_FEET_ONLY * bare.sum():
+            units[name], note = OPEN, "feet with decimals, or feet and inches"
+        elif unit != own or len(beside):
+            units[name], note = unit, "written beside the number" if len(beside) else "by the numbers' range"
+        if name in units:
+            notes["units", name] = note
+    if OPEN in units.values():
+        return units
     if {"Height", "Weight"} <= texts.keys():
         medians = {}
         for unit in ("kg", "lb"):
@@ -308,6 +336,22 @@ def _units(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], note
             units["Weight"] = "lb"
             notes["units", "Weight"] = f"the median body-mass index is {medians['lb']:.0f} so, else {medians['kg']:.0f}"
     return units
+
+
+def _far_from_their_labels(cells: Mapping[str, Cells], cuts: Sequence[float]) -> str:
+    """A warning, if many rows have a body-mass index that no one with their label has; else nothing."""
+    if not {LABEL, "Height", "Weight"} <= cells.keys():
+        return ""
+    bmi = cells["Weight"].values / cells["Height"].values ** 2
+    levels = level_indices(cells[LABEL].values)
+    known = bmi.notna() & (levels >= 0)
+    apart = np.abs(levels - np.searchsorted(cuts, bmi, side="right"))[known] >= _LEVELS_APART
+    if not apart.sum() > _MOST_APART * len(apart):
+        return ""
+    return (
+        f"\nwarning: {apart.sum():,} of {len(apart):,} rows ({apart.mean():.0%}) have a body-mass index that is"
+        f" {_LEVELS_APART} levels or more from their label: perhaps some weights are in another unit, such as pounds"
+    )
 
 
 def _coded_labels(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], found: Columns) -> list[str]:

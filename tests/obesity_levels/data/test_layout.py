@@ -44,6 +44,18 @@ def test_the_committed_layout_changes_nothing():
             ["1.625", "1.71", "1.71", "1.71", "?"],
         ),
         ({"units": "{Height: ft}"}, "Height", ["5'11\"", "5 ft 11 in", "5.5"], ["1.8034", "1.8034", "1.6764"]),
+        (
+            {"units": "{Height: m}"},
+            "Height",
+            ["1.7 m", "170 Cms", "5'11''", "67 in.", "1.2.3 m"],
+            ["1.7"] * 2 + ["1.8034", "1.7018", "1.2.3 m"],
+        ),
+        (
+            {"units": "{Weight: kg}"},
+            "Weight",
+            ["100 lbs", "100", "64 Kilos", "64 x"],
+            ["45.359237", "100", "64", "64 x"],
+        ),
         ({"units": "{Weight: lb}"}, "Weight", ["100", "many", "nan"], ["45.359237", "many", "nan"]),
         ({"units": "{Weight: kg}"}, "Weight", ["64 kg", "64"], ["64", "64"]),
         ({"units": "{Age: months}"}, "Age", ["252"], ["21"]),

@@ -114,9 +114,11 @@ def coded(names: list[str], order: Callable[[list[str]], list[str]], first: int 
     return lambda written: change(written, names, codes)
 
 
-def in_unit(name: str, per_unit: str) -> Callable[[Written], None]:
+def in_unit(name: str, per_unit: str, beside: str = "") -> Callable[[Written], None]:
     def make(written: Written) -> None:
-        change(written, [name], lambda _, cells: cells.map(lambda text: f"{Decimal(text) / Decimal(per_unit):f}"))
+        change(
+            written, [name], lambda _, cells: cells.map(lambda text: f"{Decimal(text) / Decimal(per_unit):f}{beside}")
+        )
 
     return make
 
@@ -148,6 +150,9 @@ MAKERS: dict[str, Callable[[Written], None]] = {
     "pounds": in_unit("Weight", "0.45359237"),
     "months": in_unit("Age", str(1 / Decimal(12))),
     "decimal commas": with_commas,
+    "decimal commas in some rows": lambda written: change(
+        written, list(SCALES), lambda _, cells: cells.where(np.arange(len(cells)) % 9 > 0, cells.str.replace(".", ","))
+    ),
     "semicolons": as_csv(sep=";"),
     "tabs": as_csv(sep="\t"),
     "numbers of the rows": as_csv(index=True),
@@ -231,7 +236,47 @@ LEFT = {
     "nothing looks like it": ("SCC", None),
     "one column for each category: MTRANS_Automobile": ("MTRANS", pd.get_dummies),
     "which look like dates": ("Weight", lambda cells: "22-Mar"),
+    "feet with decimals, or feet and inches": ("Height", lambda cells: feet_and_inches(cells, ".")),
+    "the others may be in either": ("Weight", lambda cells: some(cells, lambda cells: pounds(cells) + " lb")),
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "per_unit", "beside"),
+    [("Height", "1", " metros"), ("Height", "0.01", "Cms"), ("Weight", "1", "kgs"), ("Weight", "0.45359237", " Lbs")],
+)
+def test_a_unit_beside_the_numbers_is_read_in_any_spelling(tmp_path, name, per_unit, beside):
+    written = Written(people(100), options={"index": False, "sep": ";"})
+    in_unit(name, per_unit, beside)(written)
+    with_commas(written)
+    proposal, path = proposed(written, tmp_path)
+    pd.testing.assert_frame_equal(rows_by(proposal, path), answers(people(100)))
+
+
+def feet_and_inches(metres: pd.Series, between: str) -> pd.Series:
+    inches = (metres.astype(float) / 0.0254).round().astype(int)
+    return (inches // 12).astype(str) + between + (inches % 12).astype(str)
+
+
+def test_feet_and_inches_are_read_by_the_marks_between_them(tmp_path):
+    table = people(100)
+    proposal, path = proposed(Written(table.assign(Height=feet_and_inches(table["Height"], "' ") + '"')), tmp_path)
+    assert np.allclose(rows_by(proposal, path)["Height"], table["Height"].astype(float), atol=0.0128)
+
+
+def some(cells: pd.Series, others: Callable[[pd.Series], pd.Series]) -> pd.Series:
+    return cells.where(np.arange(len(cells)) % 5 > 0, others(cells))
+
+
+def pounds(cells: pd.Series) -> pd.Series:
+    return (cells.astype(float) / 0.45359237).astype(str)
+
+
+def test_some_weights_in_pounds_are_warned_about_by_the_labels(tmp_path):
+    table = people(300)
+    proposal, _ = proposed(Written(table.assign(Weight=some(table["Weight"], pounds))), tmp_path)
+    assert "warning: " in proposal.notes[()]
+    assert "3 levels or more from their label: perhaps some weights are in another unit" in proposal.notes[()]
 
 
 @pytest.mark.parametrize("reason", LEFT)
