@@ -3,7 +3,6 @@
 It changes only what it names. `obesity-levels layout` proposes one.
 """
 
-import codecs
 import re
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -48,7 +47,7 @@ class Layout(Section):
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)]
     decimal_mark: Literal[".", ","]
     thousands_mark: Literal["", ".", ",", " ", "'"]
-    skip_lines: Annotated[int, Meta(ge=0)]
+    skip_lines: Annotated[int, Meta(ge=0, le=1_000_000)]
     columns: dict[str, str]
     codes: dict[str, dict[Text, Text]]
     units: dict[str, str]
@@ -56,8 +55,8 @@ class Layout(Section):
 
     def __post_init__(self) -> None:
         try:
-            codecs.lookup(self.encoding)
-        except LookupError as error:
+            bytes(4).decode(self.encoding)
+        except (LookupError, ValueError) as error:
             raise ValueError(f"encoding: Python knows no encoding {self.encoding!r}") from error
         if self.decimal_mark == self.thousands_mark:
             raise ValueError("decimal_mark and thousands_mark must differ")
@@ -66,7 +65,7 @@ class Layout(Section):
         ours = list(self.columns.values())
         for key, names in {"columns": ours, "codes": self.codes, "units": self.units}.items():
             known = UNITS if key == "units" else COLUMNS
-            if wrong := [name for name in names if name not in known and not name.startswith(OPEN)]:
+            if wrong := [name for name in names if name not in known and (key, name) != ("columns", OPEN)]:
                 raise ValueError(f"{key}: {wrong[0]!r} is not one of {', '.join(known)}")
         if doubled := [name for name in ours if ours.count(name) > 1 and name != OPEN]:
             raise ValueError(f"columns: two columns would become {doubled[0]!r}")
@@ -74,6 +73,9 @@ class Layout(Section):
             if unit not in UNITS[name] and unit != OPEN:
                 raise ValueError(f"units: {name} is in one of {', '.join(UNITS[name])}, not in {unit!r}")
         for name, codes in self.codes.items():
+            meant = [(code_key(str(code)), str(value)) for code, value in codes.items()]
+            if len(dict(meant)) < len(set(meant)):
+                raise ValueError(f"codes.{name}: one code, in two spellings, must not become two answers")
             for code, value in codes.items():
                 if value != OPEN and not _is_answer(name, str(value)):
                     allowed = (
@@ -84,7 +86,7 @@ class Layout(Section):
 
     def open_entries(self) -> list[str]:
         """The names of the entries that are left to fill in."""
-        found = [name for name, ours in self.columns.items() if name.startswith(OPEN) or ours == OPEN]
+        found = [name for name, ours in self.columns.items() if ours == OPEN or name == OPEN + ours]
         found += [name for name, unit in self.units.items() if unit == OPEN]
         return found + [str(code) for codes in self.codes.values() for code, value in codes.items() if value == OPEN]
 
@@ -97,8 +99,9 @@ def load_layout(path: Path) -> Layout:
     """Read a layout. Raises ParamsError, which names the key or the line, if it is wrong or not complete."""
     layout = load_yaml(path, Layout)
     if layout.open_entries():
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        still_open = [n for n, line in enumerate(lines, 1) if re.search(r"""^(?!#).*["']\?\w*["']""", line)]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\n")]
+        is_open = re.compile(r"""(?!#).*(["']\?\w*["']|: +\?\s*([,}#]|$))""")
+        still_open = [n for n, line in enumerate(lines, 1) if is_open.match(line)]
         found = "".join(f"\n  line {n}: {lines[n - 1]}" for n in still_open)
         raise ParamsError(f'{path}: replace each "?" by what is meant, or delete its line:{found}')
     return layout

@@ -45,6 +45,7 @@ _LEAST_LEVELS, _MOST_LEVELS = 3, 20
 _LINES_OF_A_TITLE = 20
 _MOST_TEXTS = 200
 _MOST_OPEN_CODES = 10
+_LONG_KEY = 1_000
 # The median body-mass index of any survey is between, in kg/m²: it tells kilograms from pounds.
 _MEDIAN_BMI = (16.0, 45.0)
 # In UCI 544 no row is so many levels from that of its body-mass index.
@@ -97,7 +98,7 @@ class Proposal(NamedTuple):
                 if isinstance(value, list):
                     yield f"  - {_scalar(name)}{self._note((key, name))}"
                 elif isinstance(value[name], dict):
-                    yield f"  {_scalar(name)}:{self._note((key, name))}"
+                    yield f"  {_key(name, 2)}:{self._note((key, name))}"
                     for code, answer in value[name].items():
                         yield from self._entry(code, answer, (key, name, code), 4)
                 else:
@@ -107,11 +108,12 @@ class Proposal(NamedTuple):
         return [getattr(self.layout, key) for key in self.layout.__struct_fields__]
 
     def _entry(self, name: str, value: object, key: tuple[str, ...], indent: int) -> Iterator[str]:
-        yield f"{' ' * indent}{_scalar(name)}: {_scalar(value)}{self._note(key)}"
+        yield f"{' ' * indent}{_key(name, indent)}: {_scalar(value)}{self._note(key)}"
 
     def _note(self, key: tuple[str, ...]) -> str:
-        # the texts of a file may have line ends
-        return f"  # {' '.join(self.notes[key].split())}" if self.notes.get(key) else ""
+        # the texts of a file may have line ends, and what YAML does not allow
+        note = "".join(c if c.isprintable() else " " for c in self.notes.get(key, ""))
+        return f"  # {' '.join(note.split())}" if note else ""
 
 
 def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
@@ -184,7 +186,16 @@ def _scalar(value: object) -> str:
     plain = re.fullmatch(r"[A-Za-z][\w-]*", str(value), re.ASCII)
     if plain and str(value).lower() not in ("yes", "no", "y", "n", "true", "false", "on", "off", "null"):
         return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    # YAML allows few characters that are not printable, and takes some for line ends
+    return "".join(
+        c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _key(name: str, indent: int) -> str:
+    # a key of more than 1,024 characters is marked as one
+    key = _scalar(name)
+    return key if len(key) < _LONG_KEY else f"? {key}\n{' ' * indent}"
 
 
 def _how_it_is_written(path: Path) -> tuple[Layout, Notes]:

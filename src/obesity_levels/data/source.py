@@ -162,8 +162,8 @@ def decoded(path: Path, content: bytes, encoding: str) -> str:
     try:
         # with or without a byte-order mark
         return content.decode("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+    except UnicodeError as error:
+        line = content.count(b"\n", 0, getattr(error, "start", 0)) + 1
         called = "UTF-8" if encoding == "utf-8" else encoding
         raise SourceError(
             f"{path}, line {line}: not {called} text: correct that line, or {_another_layout(path)}"

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.strategies import few_examples
@@ -229,6 +230,18 @@ def test_a_proposal_without_a_question_has_exit_status_0_and_names_the_experimen
     path, layout = Written(people(100)).to(tmp_path), tmp_path / "layout.yaml"
     assert exit_status("layout", str(path), "--output", str(layout)) == 0
     assert f"-S ingest.source={path} -S ingest.layout={layout}" in capsys.readouterr().out
+
+
+@few_examples
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])) | st.just("\x85\u2028\x7f\ufeff\uffff") | st.just("x" * 10_000)
+)
+def test_any_name_is_read_back_as_it_was_written(tmp_path_factory, name):
+    layout = tmp_path_factory.mktemp("layout") / "layout.yaml"
+    written = replace(UNCHANGED, columns={name: "Age"}, codes={"SMOKE": {name: "no"}}, sheet=name)
+    notes = {(): "", ("columns", name): name, ("codes", "SMOKE"): name, ("codes", "SMOKE", name): name}
+    layout.write_text(str(Proposal(written, notes)), encoding="utf-8")
+    assert load_layout(layout) == written
 
 
 LEFT = {
