@@ -170,6 +170,8 @@ def propose_layout(path: Path, params: Params, like: Population) -> Proposal:
 
 
 class _Sample(NamedTuple):
+    """Rows of the file, and what they are judged by."""
+
     table: pd.DataFrame
     path: Path
     params: Params
@@ -179,6 +181,18 @@ class _Sample(NamedTuple):
         """The answers of its rows, as cleaning reads them by this layout."""
         cells = read_cells(apply_layout(self.table, layout, self.path), self.params.clean.missing_marks)
         return {name: column.values for name, column in cells.items()}
+
+    def marks_that_are_words(self, name: str, layout: Layout, known: set[str | None]) -> list[str]:
+        """The frequent marks of missing answers that are words for an answer which is not `known` otherwise."""
+        theirs = next((theirs for theirs, ours in layout.columns.items() if ours == name), name)
+        shares = self.table[theirs].str.strip().value_counts(normalize=True)
+        marks = {mark.strip().lower() for mark in self.params.clean.missing_marks}
+        frequent = map(str, shares.index[shares > self.params.clean.reported_lost_share])
+        return [
+            text
+            for text in frequent
+            if text.lower() in marks and (answer_meant(name, text) or None) not in (None, *known)
+        ]
 
 
 def _scalar(value: object) -> str:
@@ -392,14 +406,29 @@ def _codes(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], note
             found |= {text: letters[text.lower()] for text in found if text.lower() in letters}
         words = {text: meant for text, meant in found.items() if meant and not _is_read(name, text)}
         numbered = sorted((text for text in found if re.fullmatch(CODE, text) and not _is_read(name, text)), key=float)
-        if name in SCALES:
+        if name in SCALES and _counted_from_another_end(list(texts[name].index), *SCALES[name]):
+            notes["codes", name] = "whole numbers that do not begin where the scale does: perhaps codes"
+            words = dict.fromkeys(sorted(found), OPEN)
+        elif name in SCALES:
             words = {text: meant for text, meant in words.items() if not re.fullmatch(CODE, text)}
-        elif 0 < len(numbered) <= len(CATEGORIES_OR_LEVELS[name]):
+        elif 0 < len(numbered) <= len(set(CATEGORIES_OR_LEVELS[name]) - set(found.values())):
             known = replace(layout, codes={n: c for n, c in codes.items() if OPEN not in c.values()})
             words |= _numbered(sample, known, name, numbered, {m for m in found.values() if m}, notes)
+        answered = set(found.values())
+        for mark in sample.marks_that_are_words(name, layout, answered) if name in CATEGORIES else ():
+            words[mark] = OPEN
+            notes["codes", name] = f"{mark!r} is a mark of a missing answer, and may be one of the answers here"
         if words:
             codes[name] = words
     return codes
+
+
+def _counted_from_another_end(texts: Sequence[str], low: float, high: float) -> bool:
+    """Whether numbers are whole, and 0, 1, 2 where the scale is 1, 2, 3, or the reverse."""
+    if not all(re.fullmatch(CODE, text) for text in texts):
+        return False
+    found = {float(text) for text in texts}
+    return (min(found) == low - 1 and max(found) < high) or (max(found) == high + 1 and min(found) > low)
 
 
 def _numbered(
@@ -433,11 +462,11 @@ def _numbered(
 
 
 def _usual(name: str, codes: Sequence[str], words: set[str]) -> dict[str, str] | None:
-    """0 is no and 1 is yes, in any order; beside words for all other answers, 0 is no."""
+    """0 is no and 1 is yes, in any order; beside words for other answers, 0 is no."""
     numbers = [float(code) for code in codes]
     if CATEGORIES[name] == ("no", "yes") and set(numbers) <= {0, 1}:
         return {code: CATEGORIES[name][int(float(code))] for code in codes}
-    if numbers == [0] and set(CATEGORIES[name]) - words == {"no"}:
+    if numbers == [0] and words and "no" in CATEGORIES[name] and "no" not in words:
         return {codes[0]: "no"}
     return None
 

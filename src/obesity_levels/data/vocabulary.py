@@ -100,10 +100,13 @@ def question_named(name: str) -> tuple[str, bool] | None:
 
 def answer_meant(column: str, text: str) -> str | None:
     """The category, or the number of a scale, that a text means in this column; None if it is not one of the words."""
-    for category in CATEGORIES_OR_LEVELS.get(column, ()):
-        if code_key(text) == code_key(category):
-            return category
     plain = _plain(text)
+    for category in CATEGORIES_OR_LEVELS.get(column, ()):
+        if code_key(text) == code_key(category) or plain == _plain(category):
+            return category
+    # a letter among marks is no word: `\N` is how MySQL writes a missing answer
+    if len(plain) == 1 and not text.strip().isalpha():
+        return None
     words = _WORDS.get(column, {})
     return next((meant for meant, pattern in words.items() if re.fullmatch(pattern, plain)), None)
 

@@ -292,6 +292,35 @@ def test_some_weights_in_pounds_are_warned_about_by_the_labels(tmp_path):
     assert "3 levels or more from their label: perhaps some weights are in another unit" in proposal.notes[()]
 
 
+@pytest.mark.parametrize(
+    ("name", "made", "reason"),
+    [
+        ("FCVC", lambda cells: cells.str[0].replace({"1": "0", "2": "1", "3": "2"}), "not begin where the scale does"),
+        ("TUE", lambda cells: cells.str[0].replace({"2": "3", "1": "2", "0": "1"}), "not begin where the scale does"),
+        ("CALC", lambda cells: cells.replace({"no": "None"}), "'None' is a mark of a missing answer, and may be one"),
+    ],
+)
+def test_cells_that_could_be_read_as_something_else_are_asked_about(tmp_path, name, made, reason):
+    table = people(200)
+    proposal, _ = proposed(Written(table.assign(**{name: made(table[name])})), tmp_path)
+    assert set(proposal.layout.codes) == {name}
+    assert "?" in proposal.layout.codes[name].values()
+    assert reason in proposal.notes["codes", name]
+
+
+def test_a_zero_beside_words_is_no_and_a_letter_among_marks_is_no_word(tmp_path):
+    table = people(600)
+    table.loc[table["CALC"] == "Always", "CALC"] = "Frequently"
+    expected = answers(table)
+    written = table.replace(
+        {"CALC": {"no": "0"}, "SMOKE": {"no": "n", "yes": "y"}, LABEL: {"Normal_Weight": "0rmal_Weight"}}
+    )
+    written.loc[::50, "SMOKE"] = "\\N"
+    expected.loc[::50, "SMOKE"] = np.nan
+    proposal, path = proposed(Written(written), tmp_path)
+    pd.testing.assert_frame_equal(rows_by(proposal, path), expected)
+
+
 @pytest.mark.parametrize("reason", LEFT)
 def test_what_no_layout_can_give_back_is_asked_about_with_the_reason(tmp_path, reason):
     name, made = LEFT[reason]
