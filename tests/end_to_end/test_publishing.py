@@ -326,6 +326,7 @@ def test_the_champion_is_fetched_verified_and_served_as_mlflow_serves_it(clone, 
         wrong += [dict.fromkeys(PATIENT), {name: answer for name, answer in PATIENT.items() if name != "TUE"}]
         refused = [httpx.post(url, json={"dataframe_records": [row]}) for row in wrong]
     assert [row.pop("prediction") for row in rows] == answer["predictions"]
+    assert [row.pop("prediction_set") for row in rows] == answer["prediction_sets"]
     assert rows == answer["probabilities"]
     assert [answer.status_code for answer in refused] == [400] * 5
     *by_the_model, by_mlflow = (answer.json()["message"] for answer in refused)

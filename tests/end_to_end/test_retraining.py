@@ -61,7 +61,7 @@ def test_rows_that_have_drifted_make_an_experiment_once_that_the_printed_command
     # How it meets the gate is said, condition by condition.
     (revision,) = re.findall(r"(\w{7}) \[" + name, clone.run("dvc", "exp", "list").stdout)
     gate = json.loads(clone.run("git", "show", f"{revision}:metrics/gate.json").stdout)
-    told = re.findall(r"^  (holds|FAILS)  (\w+): ", said, re.MULTILINE)
+    told = re.findall(r"^  (holds|FAILS)  ([\w.]+): ", said, re.MULTILINE)
     assert told == [("holds" if found["holds"] else "FAILS", key) for key, found in gate["conditions"].items()]
     assert ("It passes the gate" in said) == gate["passed"] == all(verdict == "holds" for verdict, _ in told)
 
