@@ -23,6 +23,8 @@ _MOST_BETTER = 0.002
 _OWN, _MEAN, _FLAT = 0.9, 0.1, 0.005
 # Levels may be read from the wrong side of a cut by rounding.
 _LEAST_IN_BAND = 0.6
+# The order on UCI's page: that of the alphabet, but for bikes and motorbikes, which are too rare to tell apart.
+_AS_UCI_LISTS = ("Automobile", "Motorbike", "Bike", "Public_Transportation", "Walking")
 
 
 class Order(NamedTuple):
@@ -60,13 +62,16 @@ def categories_of_codes(
     levels: npt.NDArray[np.int64],
     words: Sequence[str],
     like: Population,
+    sorted_elsewhere: bool = False,
 ) -> Order | None:
     """The category of each code of the question `name`; None if there are too few rows, or more codes than categories.
 
     `codes` are in numerical order; `rows` has a text a row; `levels`, shape (rows,), an index in LEVELS, or -1; `words`
     are categories that the column has in words. Compared are the orders of the questionnaire and of the alphabet, from
-    either end, with or without categories that nobody chose. Given the levels and the shares of `like`, a population,
-    the most likely order is proven if the others are far less likely, and if it tells something about the levels.
+    either end, with or without categories that nobody chose, and that of UCI's page, unless the codes of another
+    question are in the order of the alphabet (`sorted_elsewhere`). Given the levels and the shares of `like`, a
+    population, the most likely order is proven if the others are far less likely, and if it tells something about the
+    levels.
     """
     free = [category for category in CATEGORIES[name] if category not in words]
     counts = np.zeros((len(codes), len(LEVELS)))
@@ -90,7 +95,7 @@ def categories_of_codes(
         ratio = level_given_category[at][:, possible] / expected[possible]
         return float((counts[:, possible] * np.log(ratio)).sum())
 
-    orders = sorted(set(_orders(codes, free)), key=log_likelihood, reverse=True)
+    orders = sorted(set(_orders(codes, free, sorted_elsewhere)), key=log_likelihood, reverse=True)
     if not orders:
         return None
     first = orders[0]
@@ -104,10 +109,11 @@ def categories_of_codes(
     return Order(dict(zip(codes, first, strict=True)), proven)
 
 
-def _orders(codes: Sequence[str], free: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _orders(codes: Sequence[str], free: Sequence[str], sorted_elsewhere: bool) -> Iterator[tuple[str, ...]]:
     """The categories of the codes in each order: by their place, or without the categories that nobody chose."""
     places = [int(float(code) - float(codes[0])) for code in codes]
-    for order in (list(free), sorted(free), sorted(free, key=str.casefold)):
+    as_listed = [] if sorted_elsewhere else [category for category in _AS_UCI_LISTS if category in free]
+    for order in filter(None, (list(free), sorted(free), sorted(free, key=str.casefold), as_listed)):
         for one_way in (order, order[::-1]):
             if places == list(range(len(codes))):
                 yield from itertools.combinations(one_way, len(codes))

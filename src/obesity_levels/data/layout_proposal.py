@@ -445,7 +445,8 @@ def _numbered(
             "by the body-mass index of their rows" if levels else "the body-mass index does not prove any"
         )
         return levels or dict.fromkeys(codes, OPEN)
-    order = categories_of_codes(name, codes, rows, _levels(values, bmi, cuts), sorted(words), sample.like)
+    by_program = any(_is_sorted(ours, known) for ours, known in layout.codes.items())
+    order = categories_of_codes(name, codes, rows, _levels(values, bmi, cuts), sorted(words), sample.like, by_program)
     usual = _usual(name, codes, words)
     if order and (order.proven or order.categories == usual):
         notes["codes", name] = (
@@ -459,6 +460,14 @@ def _numbered(
     other = alphabet if alphabet != ours else ours[::-1]
     notes["codes", name] = f"{', '.join(codes)} may be {', '.join(ours)} or {', '.join(other)}: neither is proven"
     return dict.fromkeys(codes, OPEN)
+
+
+def _is_sorted(name: str, codes: Mapping[Any, Any]) -> bool:
+    """Whether codes of three answers or more are in the order of the alphabet, and not in that of the questionnaire."""
+    numbered = sorted((code for code in codes if re.fullmatch(CODE, str(code))), key=float)
+    answers = [str(codes[code]) for code in numbered]
+    in_order = [answer for answer in CATEGORIES_OR_LEVELS.get(name, ()) if answer in answers]
+    return len(answers) > 2 and answers in (sorted(answers), sorted(answers, key=str.casefold)) and answers != in_order
 
 
 def _usual(name: str, codes: Sequence[str], words: set[str]) -> dict[str, str] | None:

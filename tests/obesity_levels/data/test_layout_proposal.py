@@ -292,6 +292,16 @@ def test_some_weights_in_pounds_are_warned_about_by_the_labels(tmp_path):
     assert "3 levels or more from their label: perhaps some weights are in another unit" in proposal.notes[()]
 
 
+def test_the_alphabet_is_told_from_ucis_own_order_of_transports_by_the_codes_of_other_questions_or_asked_about(
+    tmp_path,
+):
+    alone, beside = Written(people(600)), Written(people(600))
+    coded(["MTRANS"], sorted)(alone)
+    coded(["MTRANS", "CAEC"], sorted)(beside)
+    assert set(proposed(alone, tmp_path)[0].layout.codes["MTRANS"].values()) == {"?"}
+    pd.testing.assert_frame_equal(rows_by(*proposed(beside, tmp_path)), answers(people(600)))
+
+
 @pytest.mark.parametrize(
     ("name", "made", "reason"),
     [
