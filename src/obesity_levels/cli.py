@@ -5,6 +5,7 @@ MLflow takes seconds to import, so only the commands that need it import `mlflow
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -81,6 +82,8 @@ def layout(file: Path, output: Path) -> None:
     ingest.layout, or with --layout. Exit status: 0 written; 3 written, with a "?" to fill in; 1 an error.
     """
     proposal = propose_layout(file, load_params(), load_yaml(POPULATION_YAML, Population))
+    if output.exists() and output.samefile(file):
+        raise click.UsageError(f"--output {output} is the file itself: give another name for its layout")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(str(proposal), encoding="utf-8")
     click.echo(f"written: {output}. {proposal.notes[()]}")
@@ -88,7 +91,10 @@ def layout(file: Path, output: Path) -> None:
         lines = "1 line" if proposal.open_lines == 1 else f"{proposal.open_lines} lines"
         click.echo(f'{lines} with a "?": replace each by what is meant, then use the layout')
         sys.exit(3)
-    click.echo(f"Read it, then: dvc exp run -S ingest.source={file} -S ingest.layout={output}")
+    named = " ".join(
+        f"-S {shlex.quote(f'ingest.{key}={path}')}" for key, path in (("source", file), ("layout", output))
+    )
+    click.echo(f"Read it, then: dvc exp run {named}")
 
 
 @commands.command()
