@@ -1,4 +1,6 @@
-"""Other names of the questions, and other words for their answers, in English and Spanish: they propose a layout.
+"""Other names of the questions, and other words for their answers, which propose a layout.
+
+They are English, Spanish and Portuguese.
 
 The wording of the questionnaire is that of Palechor & de la Hoz (2019), table 1.
 """
@@ -11,57 +13,57 @@ from obesity_levels.schema import CATEGORIES, COLUMNS, LABEL
 
 # In this order, because a name may have the words of two: "family history with overweight" is about no weight.
 _NAMES = {
-    "family_history_with_overweight": r"famil|\bfhwo\b|\bfhow\b|antecedent|relative|parent",
-    "SCC": r"monitor|calculat|control\w* (de |las? |of |the )*calor|calor\w* (control|count|track|consum)|\bscc\b",
-    "FAVC": r"calor|\bfavc\b",
-    "FCVC": r"veget|verdura|\bfcvc\b",
-    "CAEC": r"between|snack|entre (las )?comidas|\bcaec\b",
-    "NCP": r"\bmeals?\b|comidas|\bncp\b",
+    "family_history_with_overweight": r"\bfam|\bfhwo\b|\bfhow\b|antecedent|relative|parent",
+    "SCC": r"monitor|calculat|(control|count)\w* (\w+ ){0,2}cal|calor\w* (control|count|track|consum)|\bscc\b",
+    "FAVC": r"calor|\bcal\b|fast food|junk|\bfavc\b",
+    "FCVC": r"\bveg|verdura|\bfcvc\b",
+    "CAEC": r"between|snack|entre (las )?comidas|entre refeic|pico(te|ar)|\bcaec\b",
+    "NCP": r"\bmeals?\b|comidas|refeic|\bncp\b",
     "SMOKE": r"smok|\bfum|tabac|tobacco",
     "CH2O": r"water|\bagua\b|hydrat|hidrat|\bch2o\b",
-    "CALC": r"alcohol|\bcalc\b",
-    "TUE": r"techno|tecno|devic|dispositiv|screen|pantalla|\btue\b",
-    "FAF": r"physical|exercis|activ|ejercicio|deport|\bsport|\bfaf\b",
+    "CALC": r"alcoh?ol|\bcalc\b",
+    "TUE": r"\btech|tecno|devic|dispositiv|screen|pantalla|\btela\b|\btue\b",
+    "FAF": r"physical|exercis|activ|ativid|ejercicio|exercic|deport|\bsport|\bfaf\b",
     "MTRANS": r"transp|travel|commut|\bmtrans\b",
     LABEL: r"obe|label|class|target|level|nivel|categor|diagnos|weight (status|type)",
     "Gender": r"gender|\bsex|genero",
-    "Age": r"\bage\b|\bedad\b|\banos\b|\byears?\b",
+    "Age": r"\bage\b|\bedad\b|\bidade\b|\banos\b|\byears?\b",
     "Height": r"height|\bestatura\b|\baltura\b|\btalla\b|\bstature\b",
     "Weight": r"weight|\bpeso\b",
 }
-_YES_NO = {"yes": "y|true|t|si|s", "no": "n|false|f"}
+_YES_NO = {"yes": "y|true|t|si|s|sim", "no": "n|false|f|nao"}
 _FREQUENCY = {
-    "no": "never|nunca|none|i do not drink|no bebo|nada|jamas|not at all",
-    "Sometimes": "sometime|a veces|algunas veces|occasionally|ocasionalmente|de vez en cuando",
-    "Frequently": "frequent|often|frecuentemente|con frecuencia|a menudo|frecuente",
-    "Always": "siempre",
+    "no": "never|nunca|none|nao( bebo)?|i do not drink|no bebo|nada|jamas|not at all",
+    "Sometimes": "sometime|a veces|as vezes|algunas veces|occasionally|ocasionalmente|de vez en cuando",
+    "Frequently": "frequent|often|frequentemente|com frequencia|frecuentemente|con frecuencia|a menudo|frecuente",
+    "Always": "siempre|sempre",
 }
-_GRADE = "(level |type |class |grade |nivel |tipo |clase |grado )?"
-_OVERWEIGHT, _OBESITY = f"(overweight|sobrepeso) {_GRADE}", f"(obesity|obese|obesidad) {_GRADE}"
+_GRADE = "(level |type |class |grade |nivel |tipo |clase |classe |grado |grau )?"
+_OVERWEIGHT, _OBESITY = f"(overweight|sobrepeso) {_GRADE}", f"(obesity|obese|obesidade?) {_GRADE}"
 _WORDS: dict[str, dict[str, str]] = {
     "Gender": {
-        "Female": "woman|women|girl|mujer|femenino|femenina|hembra",
-        "Male": "man|men|boy|hombre|masculino|varon",
+        "Female": "woman|women|girl|mujer|femenino|feminino|feminina|mulher|femenina|hembra",
+        "Male": "man|men|boy|hombre|masculino|homem|varon",
     },
     **{name: _YES_NO for name, values in CATEGORIES.items() if values == ("no", "yes")},
     "CAEC": _FREQUENCY,
     "CALC": _FREQUENCY,
     "MTRANS": {
-        "Automobile": "car|auto|automovil|coche|carro|private car|automobil",
+        "Automobile": "car|auto|automovil|automovel|coche|carro|private car|automobil",
         "Motorbike": "motorcycle|moto|motocicleta|motor bike|motor cycle",
         "Public_Transportation": "public transport|public transit|bus|transporte publico|transporte publica",
         "Bike": "bicycle|cycling|bicicleta|bici|cycle",
-        "Walking": "walk|on foot|foot|caminando|caminar|a pie|caminata|andando",
+        "Walking": "walk|on foot|foot|a pe|caminando|caminar|a pie|caminata|caminhando|caminhada|andando",
     },
     LABEL: {
-        "Insufficient_Weight": "under ?weight|insufficient|peso insuficiente|bajo peso",
+        "Insufficient_Weight": "under ?weight|insufficient|peso (insuficiente|bajo)|(bajo|baixo|abaixo do) peso",
         # `0rmal` is what a replacement of "no" by 0 leaves
         "Normal_Weight": "normal|0rmal weight|peso normal|healthy( weight)?|normopeso|normalweight",
         "Overweight_Level_I": f"{_OVERWEIGHT}(1|i)",
         "Overweight_Level_II": f"{_OVERWEIGHT}(2|ii)",
-        "Obesity_Type_I": f"{_OBESITY}(1|i)",
-        "Obesity_Type_II": f"{_OBESITY}(2|ii)",
-        "Obesity_Type_III": f"{_OBESITY}(3|iii)|morbid obesity|obesidad morbida",
+        "Obesity_Type_I": f"{_OBESITY}(1|i)|{_GRADE}(1|i) obes(ity|e)",
+        "Obesity_Type_II": f"{_OBESITY}(2|ii)|{_GRADE}(2|ii) obes(ity|e)",
+        "Obesity_Type_III": f"{_OBESITY}(3|iii)|{_GRADE}(3|iii) obes(ity|e)|morbid obesity|obesidade? morbida",
     },
     # of numbers: the answers in words that the questionnaire offers
     "FCVC": {"1": "never|nunca", "2": "sometimes|a veces|algunas veces", "3": "always|siempre"},

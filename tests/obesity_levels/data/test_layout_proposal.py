@@ -244,6 +244,39 @@ def test_any_name_is_read_back_as_it_was_written(tmp_path_factory, name):
     assert load_layout(layout) == written
 
 
+def test_the_layout_is_never_written_over_the_file_and_paths_are_quoted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    path, layout = Written(people(100)).to(tmp_path), tmp_path / "a layout.yaml"
+    before = path.read_bytes()
+    assert exit_status("layout", str(path), "--output", str(path)) == 2
+    assert path.read_bytes() == before
+    assert exit_status("layout", str(path), "--output", str(layout)) == 0
+    assert f"-S 'ingest.layout={layout}'" in capsys.readouterr().out
+
+
+PORTUGUESE = {
+    **{"Gender": "Gênero", "Age": "Idade", "NCP": "Refeições principais", "FAF": "Atividade física"},
+    **{"CALC": "Consumo de álcool", "CAEC": "Come entre refeições", LABEL: "Nível de obesidade"},
+}
+IN_PORTUGUESE = {
+    **{"Female": "Feminino", "Male": "Masculino", "yes": "Sim", "no": "Não", "Sometimes": "Às vezes"},
+    **{"Frequently": "Frequentemente", "Always": "Sempre", "Automobile": "Automóvel", "Walking": "A pé"},
+    **{"Obesity_Type_I": "Obesidade tipo I", "Obesity_Type_II": "Class II Obesity", "Normal_Weight": "NormalWeight"},
+}
+
+
+def test_names_in_portuguese_and_short_ones_are_known(tmp_path):
+    names = {
+        "TUE": "tech_usage",
+        "FAVC": "HighCalFood",
+        "FCVC": "Eats_Veggies",
+        "family_history_with_overweight": "FamHist",
+    }
+    written = Written(people(300).rename(columns=PORTUGUESE | names).replace(IN_PORTUGUESE))
+    proposal, path = proposed(written, tmp_path)
+    pd.testing.assert_frame_equal(rows_by(proposal, path), answers(people(300)))
+
+
 LEFT = {
     "numbers whose decimal point was lost": ("Height", lambda cells: cells.str.replace("1.", "1.805.") + "12"),
     "nothing looks like it": ("SCC", None),
