@@ -203,6 +203,7 @@ def retrain(file: Path, layout: Path | None, force: bool) -> None:
     Runs an experiment of DVC with FILE as its only data, and prints its metrics and whether its model passes the gate.
     The workspace is left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 1 an error.
     """
+    check_merged()
     source = retraining.in_project(file)
     layout = retraining.in_project(layout or Path(load_params().ingest.layout))
     retraining.check_can_run(source, layout)
