@@ -406,7 +406,7 @@ def _codes(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], note
             found |= {text: letters[text.lower()] for text in found if text.lower() in letters}
         words = {text: meant for text, meant in found.items() if meant and not _is_read(name, text)}
         numbered = sorted((text for text in found if re.fullmatch(CODE, text) and not _is_read(name, text)), key=float)
-        if name in SCALES and _counted_from_another_end(list(texts[name].index), *SCALES[name]):
+        if name in SCALES and _counted_from_another_end(texts[name], *SCALES[name]):
             notes["codes", name] = "whole numbers that do not begin where the scale does: perhaps codes"
             words = dict.fromkeys(sorted(found), OPEN)
         elif name in SCALES:
@@ -423,11 +423,11 @@ def _codes(sample: _Sample, layout: Layout, texts: Mapping[str, pd.Series], note
     return codes
 
 
-def _counted_from_another_end(texts: Sequence[str], low: float, high: float) -> bool:
+def _counted_from_another_end(texts: pd.Series, low: float, high: float) -> bool:
     """Whether numbers are whole, and 0, 1, 2 where the scale is 1, 2, 3, or the reverse."""
-    if not all(re.fullmatch(CODE, text) for text in texts):
+    if len(texts) > len(LEVELS) or not all(re.fullmatch(CODE, text) for text in texts.index):
         return False
-    found = {float(text) for text in texts}
+    found = {float(text) for text in texts.index} or {low}
     return (min(found) == low - 1 and max(found) < high) or (max(found) == high + 1 and min(found) > low)
 
 

@@ -378,6 +378,11 @@ def test_what_no_layout_can_give_back_is_asked_about_with_the_reason(tmp_path, r
     assert reason in line
 
 
+def test_an_answer_that_nobody_gave_needs_no_change(tmp_path):
+    proposal, _ = proposed(Written(people(100).assign(FCVC="", SMOKE="NA")), tmp_path)
+    assert proposal.layout == UNCHANGED
+
+
 def test_columns_that_are_no_answers_are_ignored_with_the_reason(tmp_path):
     table = people(100).assign(**{"": ""})
     proposal, _ = proposed(Written(table, options={"index": True}), tmp_path)
