@@ -147,12 +147,13 @@ def _apply_to_column(column: pd.Series, layout: Layout) -> pd.Series | None:
     # Each distinct text is read once: a column of a million texts has few.
     at, texts = pd.factorize(column, use_na_sentinel=False)
     changed = []
-    for text in texts:
+    for text in texts.tolist():
         number = text.strip()
         if marks:
             number = number.replace(layout.thousands_mark, "").replace(layout.decimal_mark, ".")
         converted = _convert(name, number, unit) if unit else None
-        changed.append(codes.get(code_key(text)) or converted or (number if marks else text))
+        meant = codes.get(code_key(text)) if codes else None
+        changed.append(meant or converted or (number if marks else text))
     return pd.Series(pd.array(changed, dtype="str").take(at), index=column.index, name=name)
 
 
