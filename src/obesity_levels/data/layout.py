@@ -146,14 +146,15 @@ def _apply_to_column(column: pd.Series, layout: Layout) -> pd.Series | None:
         return None
     # Each distinct text is read once: a column of a million texts has few.
     at, texts = pd.factorize(column, use_na_sentinel=False)
-    changed = []
-    for text in texts.tolist():
-        number = text.strip()
-        if marks:
-            number = number.replace(layout.thousands_mark, "").replace(layout.decimal_mark, ".")
-        converted = _convert(name, number, unit) if unit else None
-        meant = codes.get(code_key(text)) if codes else None
-        changed.append(meant or converted or (number if marks else text))
+    written = pd.Series(texts, dtype="str").str.strip() if unit or marks else pd.Series(texts, dtype="str")
+    if marks:
+        written = written.str.replace(layout.thousands_mark, "", regex=False) if layout.thousands_mark else written
+        written = written.str.replace(layout.decimal_mark, ".", regex=False)
+    changed = written.tolist()
+    if unit:
+        changed = [_convert(name, number, unit) or number for number in changed]
+    if codes:
+        changed = [codes.get(code_key(text)) or value for text, value in zip(texts.tolist(), changed, strict=True)]
     return pd.Series(pd.array(changed, dtype="str").take(at), index=column.index, name=name)
 
 
