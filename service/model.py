@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from obesity_levels.errors import ArtifactError
 from obesity_levels.model.artifact import Evaluation, check_lock, read_evaluation
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
 from obesity_levels.model.features import encode_rows, input_matrix
-from obesity_levels.model.prediction_sets import has_bmi, level_names, prediction_sets
+from obesity_levels.model.prediction_sets import level_sets
 from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE
 from obesity_levels.schema import BMI, LEVELS, QUESTIONS, Patient
 from service.challenger import Challenger
@@ -36,7 +37,7 @@ class Model:
         """The version of the classifier."""
         return self.classifier.manifest.version
 
-    @property
+    @cached_property
     def coverages(self) -> list[str]:
         """The coverages for which there are prediction sets, rising, such as "0.95"; none for an older model."""
         return sorted(self.classifier.manifest.prediction_sets or (), key=float)
@@ -59,9 +60,8 @@ class Model:
         thresholds = self.classifier.manifest.prediction_sets
         if thresholds:
             coverage = coverage or self.coverages[-1]
-            bmi_known = has_bmi(matrix, self.classifier.manifest.features)
-            chosen = prediction_sets(probabilities, bmi_known, thresholds[coverage])
-            sets = level_names(chosen), float(coverage)
+            features = self.classifier.manifest.features
+            sets = level_sets(probabilities, matrix, features, thresholds[coverage]), float(coverage)
         return Predictions([LEVELS[level] for level in levels.tolist()], by_level, self.version, *sets)
 
 

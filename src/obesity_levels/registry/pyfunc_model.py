@@ -16,7 +16,7 @@ from msgspec.structs import astuple
 from obesity_levels.errors import InvalidField, invalid_field
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
 from obesity_levels.model.features import encode_rows, input_matrix
-from obesity_levels.model.prediction_sets import has_bmi, level_names, prediction_sets
+from obesity_levels.model.prediction_sets import level_sets
 from obesity_levels.paths import MANIFEST
 from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 
@@ -75,8 +75,8 @@ class ObesityLevels(PythonModel):
         table.insert(0, PREDICTION, np.array(LEVELS, dtype=object)[most_probable(probabilities)])
         sets = self.classifier.manifest.prediction_sets
         if sets:
-            bmi_known = has_bmi(matrix, self.classifier.manifest.features)
-            table[PREDICTION_SET] = level_names(prediction_sets(probabilities, bmi_known, sets[max(sets, key=float)]))
+            features = self.classifier.manifest.features
+            table[PREDICTION_SET] = level_sets(probabilities, matrix, features, sets[max(sets, key=float)])
         return table
 
 
