@@ -35,7 +35,8 @@ COPY service/routes/*.py service/routes/
 COPY src/obesity_levels/__init__.py src/obesity_levels/errors.py src/obesity_levels/paths.py \
      src/obesity_levels/schema.py obesity_levels/
 COPY src/obesity_levels/model/__init__.py src/obesity_levels/model/artifact.py src/obesity_levels/model/classifier.py \
-     src/obesity_levels/model/features.py src/obesity_levels/model/prediction_sets.py obesity_levels/model/
+     src/obesity_levels/model/explanation.py src/obesity_levels/model/features.py \
+     src/obesity_levels/model/prediction_sets.py obesity_levels/model/
 COPY src/obesity_levels/drift/__init__.py src/obesity_levels/drift/histograms.py obesity_levels/drift/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash service obesity_levels
 COPY models/classifier.onnx models/manifest.json models/drift_reference.json models/

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from obesity_levels.errors import run_stage
-from obesity_levels.evaluation import coverage, metrics, plots, resampling
+from obesity_levels.evaluation import coverage, explanations, metrics, plots, resampling
 from obesity_levels.io import Rows, read_split, write_json, write_plot_csv
 from obesity_levels.model.calibration import uncalibrated
 from obesity_levels.model.classifier import load_classifier, most_probable
@@ -46,10 +46,15 @@ def main() -> None:
             params.cross_validation,
             params.calibration.bins,
         ),
+        "explanations": explanations.explanation_metrics(
+            validation, on_validation, train, classifier, params.explanations
+        ),
     }
     write_json(report, EVALUATE_METRICS)
 
     importance = resampling.permutation_importance(classifier, validation.matrix, validation.labels, params.importance)
+    mean_contribution = (report["explanations"] or {}).get("mean_contribution", {})
+    contributions = explanations.contribution_table(mean_contribution, importance)
     curve = resampling.learning_curve(
         estimator,
         (train.matrix, train.labels, train.groups),
@@ -68,6 +73,7 @@ def main() -> None:
         (PLOTS / "prediction_sets.csv", coverage.coverage_table(sets["test"][shown]), draw_sets),
         (PLOTS / "calibration.csv", calibration, partial(plots.draw_calibration, before)),
         (PLOTS / "permutation_importance.csv", importance, plots.draw_importance),
+        (PLOTS / "contributions.csv", contributions, plots.draw_contributions),
         (PLOTS / "learning_curve.csv", curve, plots.draw_learning_curve),
         (PLOTS / "roc.csv", metrics.roc_table(test.labels, on_test), plots.draw_roc),
     ):

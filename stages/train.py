@@ -9,7 +9,8 @@ from obesity_levels.errors import run_stage
 from obesity_levels.io import read_json, read_split, write_json
 from obesity_levels.model.calibration import calibrated, fit_calibration
 from obesity_levels.model.classifier import FORMAT, DataOrigin, Manifest
-from obesity_levels.model.features import MISSING
+from obesity_levels.model.explanation import ExplanationBasis, make_background
+from obesity_levels.model.features import MISSING, encode_table
 from obesity_levels.model.onnx_export import export_onnx
 from obesity_levels.model.prediction_sets import fit_thresholds, has_bmi
 from obesity_levels.model.search import search
@@ -31,6 +32,10 @@ def main() -> None:
         for coverage in params.train.prediction_sets.coverage
     }
     onnx = export_onnx(searched.fitted, calibration)
+    explanations = params.train.explanations
+    background = make_background(
+        encode_table(train.answers), train.labels, explanations.background, explanations.min_rows
+    )
 
     source = read_json(INGEST_METRICS)
     manifest = Manifest(
@@ -49,6 +54,7 @@ def main() -> None:
         missing_marks=params.clean.missing_marks,
         calibration=calibration,
         prediction_sets=sets,
+        explanations=ExplanationBasis(background, explanations.seed, explanations.healthy),
     )
     MODELS.mkdir(exist_ok=True)
     (MODELS / CLASSIFIER).write_bytes(onnx)

@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from obesity_levels.errors import ParamsError, check_merged, invalid_field
 from obesity_levels.paths import PARAMS_YAML
-from obesity_levels.schema import COLUMNS, LEVELS, PROFILES, SCALES, Level
+from obesity_levels.schema import COLUMNS, HABITS, LEVELS, PROFILES, SCALES, Level
 
 RENAMED = {
     "clean.markers": "clean.missing_marks",
@@ -143,6 +143,17 @@ class PredictionSetsParams(Section):
         self.check_rising("coverage")
 
 
+class ExplanationsParams(Section):
+    background: Count
+    min_rows: Annotated[int, Meta(ge=20)]
+    seed: Seed
+    healthy: dict[str, Literal["increase", "decrease"]]
+
+    def __post_init__(self) -> None:
+        if others := set(self.healthy) - set(HABITS):
+            raise ValueError(f"healthy: {', '.join(sorted(others))} is not a habit: expected {', '.join(HABITS)}")
+
+
 class AutoParams(Section):
     models: Annotated[list[ModelName], Grid]
 
@@ -152,6 +163,7 @@ class TrainParams(Section):
     auto: AutoParams
     calibration: CalibrationParams
     prediction_sets: PredictionSetsParams
+    explanations: ExplanationsParams
     seed: Seed
     people_weight: Positive
     augmentation: AugmentationParams
@@ -182,6 +194,12 @@ class ImportanceParams(Section):
     seed: Seed
 
 
+class ExplanationSampleParams(Section):
+    rows: Count
+    background: Count
+    seed: Seed
+
+
 class LearningCurveParams(Section):
     shares: Annotated[list[Annotated[float, Meta(gt=0, le=1)]], Grid]
     seed: Seed
@@ -194,6 +212,7 @@ class EvaluateParams(Section):
     bmi_rule: Annotated[list[float], Meta(min_length=len(LEVELS) - 1, max_length=len(LEVELS) - 1)]
     cross_validation: CrossValidationParams
     importance: ImportanceParams
+    explanations: ExplanationSampleParams
     learning_curve: LearningCurveParams
 
     def __post_init__(self) -> None:

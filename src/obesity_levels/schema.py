@@ -155,6 +155,11 @@ CATEGORIES = {name: question.categories for name, question in QUESTIONS.items() 
 CODES = {name: {value: code for code, value in enumerate(values)} for name, values in CATEGORIES.items()}
 """Name of a category -> value -> its code in the input matrix."""
 
+HABITS = tuple(
+    name for name in ANSWERS if name not in ("Gender", "Age", "Height", "Weight", "family_history_with_overweight")
+)
+"""Answers about what a person does."""
+
 SPLITS = ("train", "validation", "test")
 
 WHOLE_FOR_PEOPLE: tuple[str, ...] = ("Age", "FCVC", "NCP", "CH2O", "FAF", "TUE")

@@ -31,7 +31,14 @@ def test_an_experiment_with_another_model_changes_the_metrics_and_plots_and_not_
     assert manifest_of(clone)["model"] == "logistic_regression"
     clone.run("dvc", "plots", "diff", "HEAD", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
-    for title in ("Confusion matrix", "Calibration", "Permutation importance", "Learning curve", "ROC"):
+    for title in (
+        "Confusion matrix",
+        "Calibration",
+        "Permutation importance",
+        "Contributions of the answers",
+        "Learning curve",
+        "ROC",
+    ):
         assert title in page
 
 

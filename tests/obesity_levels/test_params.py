@@ -29,6 +29,10 @@ def changed(tmp_path, changes):
         ({"featurize.split.seed": REMOVED}, "split: .*missing required field `seed`"),
         ({"train.search.folds": 1}, r"train\.search\.folds: Expected `int` >= 2"),
         ({"frobnicate": 1}, "frobnicate: no such key: remove it"),
+        (
+            {"train.explanations.healthy": {"Age": "decrease"}},
+            r"train\.explanations: healthy: Age is not a habit: expected FAVC, FCVC, NCP",
+        ),
         ({"evaluate.age_bands": [25, 18, 50]}, r"evaluate: age_bands must rise"),
         ({"train.people_weight": math.inf}, r"train\.people_weight: Expected `float` <="),
         ({"train.people_weight": math.nan}, r"train\.people_weight"),

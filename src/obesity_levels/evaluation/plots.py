@@ -70,6 +70,20 @@ def draw_importance(table: pd.DataFrame, path: Path) -> None:
     write_png(figure, path)
 
 
+def draw_contributions(table: pd.DataFrame, path: Path) -> None:
+    """Draw a table of `contribution_table`: contribution and importance side by side, each on its own scale."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    titles = {
+        "contribution": "mean absolute contribution to the probability",
+        "importance": "accuracy lost when the column is shuffled",
+    }
+    for (column, title), axes in zip(titles.items(), figure.subplots(1, 2, sharey=True), strict=True):
+        axes.barh(table["feature"][::-1], table[column][::-1])
+        axes.set(xlabel=title)
+    figure.suptitle("Contributions and permutation importance, validation rows")
+    write_png(figure, path)
+
+
 def draw_learning_curve(table: pd.DataFrame, path: Path) -> None:
     """Draw a table of `learning_curve`."""
     figure, axes = _figure(6, 4.5)

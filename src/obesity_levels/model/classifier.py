@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from obesity_levels.errors import ArtifactError
+from obesity_levels.model.explanation import ExplanationBasis
 from obesity_levels.model.features import MISSING, Matrix
 from obesity_levels.model.prediction_sets import Thresholds
 from obesity_levels.paths import CLASSIFIER, MANIFEST
@@ -91,6 +92,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """None in a manifest of before probabilities were calibrated."""
     prediction_sets: dict[str, Thresholds] | None = None
     """Coverage, as a text such as "0.95" -> thresholds; None in a manifest of before there were any."""
+    explanations: ExplanationBasis | None = None
+    """None in a manifest of before predictions were explained."""
 
     @property
     def version(self) -> str:
@@ -128,6 +131,8 @@ class Classifier:
 
     def probabilities(self, matrix: Matrix) -> Probabilities:
         """The probability of each level, shape (rows, 7), for an input matrix of the manifest's profile."""
+        if not len(matrix):  # which ONNX Runtime refuses for a vote
+            return np.empty((0, len(LEVELS)), np.float32)
         return self._session.run([self._output], {self._input: matrix})[0]
 
 

@@ -25,7 +25,9 @@ MISSING = -1.0
 """The code of a missing cell. It is below every scale, so a tree can tell it apart. It is not NaN, because the export
 of forests to ONNX loses the side that NaN takes (measured: 9 % of the labels differ)."""
 
-_HEIGHT, _WEIGHT = ANSWERS.index("Height"), ANSWERS.index("Weight")
+AGE, HEIGHT, WEIGHT = (ANSWERS.index(name) for name in ("Age", "Height", "Weight"))
+"""Columns of Answers."""
+
 _COLUMNS = {profile: [(*ANSWERS, BMI).index(name) for name in names] for profile, names in PROFILES.items()}
 
 
@@ -33,7 +35,7 @@ def input_matrix(answers: Answers, profile: str) -> Matrix:
     """The input matrix of `profile`, shape (rows, len(PROFILES[profile])); MISSING where an answer is missing."""
     matrix = np.empty((len(answers), len(ANSWERS) + 1), np.float32)
     matrix[:, :-1] = answers
-    matrix[:, -1] = body_mass_index(answers[:, _HEIGHT], answers[:, _WEIGHT])
+    matrix[:, -1] = body_mass_index(answers[:, HEIGHT], answers[:, WEIGHT])
     matrix[np.isnan(matrix)] = MISSING
     return matrix if profile == "full" else matrix.take(_COLUMNS[profile], axis=1)
 

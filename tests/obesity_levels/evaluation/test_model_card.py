@@ -94,3 +94,13 @@ def test_without_metrics_it_says_what_to_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert exit_status("results") == 1
     assert "run `make repro`" in capsys.readouterr().err
+
+
+def test_it_says_what_the_answers_contribute_and_what_would_change_the_level(measured, params):
+    explanations = measured["evaluation"]["explanations"]
+    text = card(measured, params)
+    for answer, mean in explanations["mean_contribution"].items():
+        assert f"| {answer} | {mean:.3f} |" in text
+    assert f"alone in {explanations['changes']['shares']['weight']:.1%}" in text
+    measured["evaluation"]["explanations"] = None  # of a model without a background
+    assert "What each answer contributes" not in card(measured, params)

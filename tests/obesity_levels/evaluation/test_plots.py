@@ -15,6 +15,10 @@ DRAWINGS = {
     "confusion matrix": (plots.draw_confusion_matrix, confusion_table(np.arange(7), np.arange(7))),
     "calibration": (partial(plots.draw_calibration, BINS), BINS),
     "importance": (plots.draw_importance, pd.DataFrame({"feature": ["a"], "importance": [0.1], "std": [0.01]})),
+    "contributions": (
+        plots.draw_contributions,
+        pd.DataFrame({"feature": ["a", "b"], "contribution": [0.1, np.nan], "importance": [0.2, 0.1]}),
+    ),
     "learning curve": (plots.draw_learning_curve, pd.DataFrame({"rows": [9], "training": [1.0], "validation": [0.5]})),
     "roc": (plots.draw_roc, pd.DataFrame({"false_positive_rate": RATES, **dict.fromkeys(LEVELS[:6], RATES)})),
 }

@@ -100,6 +100,10 @@ def test_onnx_and_scikit_learn_agree_on_rows_like_those_trained_on_with_cells_bl
     np.testing.assert_allclose(classifier.probabilities(matrix), expected, atol=2e-5)
 
 
+def test_no_rows_have_no_probabilities(fitted_and_exported, rows):
+    assert fitted_and_exported[2].probabilities(rows[0][:0]).shape == (0, len(LEVELS))
+
+
 def test_training_twice_gives_the_same_bytes(fitted_and_exported, rows):
     fitted, onnx, _ = fitted_and_exported
     assert export_onnx(clone(fitted).fit(*rows[:2]), POWER) == onnx
