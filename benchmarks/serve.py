@@ -39,6 +39,7 @@ from obesity_levels.schema import ANSWERS, CATEGORIES, SCALES, Patient
 OPTIONS = {name: SCALES.get(name) or CATEGORIES[name] for name in ANSWERS}
 BATCH = 1000
 LARGE_BATCH = 10_000
+MOST_EXPLAINED = Settings().max_explained
 AT_THE_LIMITS = "at the limits"
 
 # The body comes from a file; the result is printed as JSON, in microseconds and requests.
@@ -72,16 +73,18 @@ class Load:
         self.seconds = seconds
         self.folder = folder
         (folder / "post.lua").write_text(WRK_SCRIPT)
-        for patients in (1, BATCH, LARGE_BATCH):
+        for patients in (1, MOST_EXPLAINED, BATCH, LARGE_BATCH):
             (folder / f"{patients}.json").write_bytes(body(patients))
         # As many patients in as many bytes as a body may have.
         (folder / f"{AT_THE_LIMITS}.json").write_bytes(body(LARGE_BATCH).ljust(Settings().max_body_bytes))
 
-    def put_on(self, process: Process, connections: int, patients: int | str) -> dict[str, float]:
+    def put_on(
+        self, process: Process, connections: int, patients: int | str, path: str = "/predict"
+    ) -> dict[str, float]:
         """p50 and p99 in ms, requests a second; any answer but a good one is an error, but for 503 at the limits."""
         run = subprocess.run(
             ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "60s", "--latency",
-             "-s", str(self.folder / "post.lua"), f"http://127.0.0.1:{process.port}/predict"],
+             "-s", str(self.folder / "post.lua"), f"http://127.0.0.1:{process.port}{path}"],
             env=os.environ | {"BODY": str(self.folder / f"{patients}.json")},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -120,6 +123,15 @@ def health_ms(load: Load, service: Process) -> list[float]:
             time.sleep(0.01)
         batches.result()
     return times
+
+
+def beside_explanations(load: Load, service: Process) -> dict[str, float]:
+    """What POST /predict of one patient takes, while the largest requests for explanations run on four connections."""
+    with ThreadPoolExecutor(1) as pool:
+        explanations = pool.submit(load.put_on, service, 4, MOST_EXPLAINED, "/explain")
+        found = load.put_on(service, 1, 1)
+        explanations.result()
+    return found
 
 
 def model_ms(load: Load, rounds: int) -> tuple[float, float]:
@@ -187,6 +199,8 @@ def measure(rounds: int, seconds: int, baseline: Path | None) -> tuple[dict[str,
         large = in_turns(load, {"service": service}, rounds, 4, LARGE_BATCH)
         health = [ms for _ in range(rounds) for ms in health_ms(load, service)]
         after = service.memory_mb()
+        explained = statistics.median(load.put_on(service, 1, 1, "/explain")["p50_ms"] for _ in range(rounds))
+        beside = [beside_explanations(load, service) for _ in range(rounds)]
         timed, model = model_ms(load, rounds)
         with running(WORKERS="2") as two_workers:
             load.put_on(two_workers, 16, 1)  # warm up
@@ -198,12 +212,12 @@ def measure(rounds: int, seconds: int, baseline: Path | None) -> tuple[dict[str,
             # A share of some hundredths is less than a second differs from the next: more of them.
             watched_1 = in_turns(load, pair, 2 * rounds, 16, 1)
             watched_batch = in_turns(load, pair, rounds, 16, BATCH)
-        with running() as alone, running(SHADOW_MODEL_DIR=str(MODEL_DIR)) as beside:
-            pair = {"alone": alone, "beside": beside}
-            challenger_mb = beside.memory_mb() - alone.memory_mb()
+        with running() as alone, running(SHADOW_MODEL_DIR=str(MODEL_DIR)) as shadowing:
+            pair = {"alone": alone, "shadowing": shadowing}
+            challenger_mb = shadowing.memory_mb() - alone.memory_mb()
             in_turns(load, pair, 1, 16, 1)  # warm up
             shadowed = in_turns(load, pair, 2 * rounds, 16, 1)
-            with urllib.request.urlopen(f"{beside.url}/model-info") as answer:
+            with urllib.request.urlopen(f"{shadowing.url}/model-info") as answer:
                 challenger = json.load(answer)["challenger"]
         with running() as limits:
             load.put_on(limits, 24, AT_THE_LIMITS)
@@ -224,13 +238,18 @@ def measure(rounds: int, seconds: int, baseline: Path | None) -> tuple[dict[str,
             "model_alone_ms": model_alone_ms(),
         },
         "health_p99_ms_beside_batches": statistics.quantiles(health, n=100)[98],
+        "explanation": {
+            "p50_ms": explained,
+            "prediction_p50_ms_beside": statistics.median(one["p50_ms"] for one in beside),
+            "prediction_p99_ms_beside": statistics.median(one["p99_ms"] for one in beside),
+        },
         "two_workers_throughput_ratio": _ratio(scaled, "two", "one"),
         "drift_monitor_throughput_ratio": {
             "single": _ratio(watched_1, "watched", "unwatched"),
             "batch": _ratio(watched_batch, "watched", "unwatched"),
         },
         "challenger": {
-            "throughput_ratio": _ratio(shadowed, "beside", "alone"),
+            "throughput_ratio": _ratio(shadowed, "shadowing", "alone"),
             "shown": challenger["rows"] / (challenger["rows"] + challenger["waiting"] + challenger["dropped"]),
         },
         "cold_start_s": statistics.median(cold),
@@ -283,6 +302,12 @@ def main() -> None:
         ["... the rest (JSON, HTTP, the matrix) / the model", batch["rest_model_ratio"]],
         ["... the model in a loop of nothing else, ms", batch["model_alone_ms"]],
         ["GET /health while batches of 10,000 run, p99, ms", found["health_p99_ms_beside_batches"]],
+        ["POST /explain of one patient, p50, ms", found["explanation"]["p50_ms"]],
+        [
+            "one patient, p50, ms, while 100 are explained on 4 connections",
+            found["explanation"]["prediction_p50_ms_beside"],
+        ],
+        ["... p99, ms", found["explanation"]["prediction_p99_ms_beside"]],
         ["one patient, requests a second, two workers / one", found["two_workers_throughput_ratio"]],
         ["one patient, requests a second, drift watched / not", found["drift_monitor_throughput_ratio"]["single"]],
         ["1,000 patients, the same", found["drift_monitor_throughput_ratio"]["batch"]],

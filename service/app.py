@@ -17,7 +17,7 @@ from service.routes.drift import drift
 from service.routes.health import health, live, ready
 from service.routes.metrics import MODEL, forget_dead_workers, metrics
 from service.routes.model import about, model_info
-from service.routes.predict import Predictor, predict_route
+from service.routes.predict import Predictor, predict_routes
 from service.settings import Settings, load_settings
 
 
@@ -32,9 +32,9 @@ def create_app(settings: Settings, model: Model | None = None) -> ASGIApp:
     MODEL.labels(model.version).set(1)
     app = Litestar(
         [
-            predict_route(Predictor(model, settings)),
+            *predict_routes(Predictor(model, settings)),
             *routes,
-            *docs_routes(routes, dependencies, settings.max_patients, model.coverages),
+            *docs_routes(routes, dependencies, settings, model.coverages),
         ],
         dependencies=dependencies,
         cors_config=CORSConfig(origins, ["GET", "POST"], expose_headers=["Retry-After", "X-Request-ID"])

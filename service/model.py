@@ -12,15 +12,29 @@ from msgspec.structs import astuple
 from obesity_levels.drift.histograms import load_reference
 from obesity_levels.errors import ArtifactError
 from obesity_levels.model.artifact import Evaluation, check_lock, read_evaluation
-from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
-from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.model.classifier import Classifier, Probabilities, load_classifier, most_probable
+from obesity_levels.model.explanation import Explainer, load_explainer, smallest_change
+from obesity_levels.model.features import Matrix, encode_rows, input_matrix
 from obesity_levels.model.prediction_sets import level_sets
 from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE
-from obesity_levels.schema import BMI, LEVELS, QUESTIONS, Patient
+from obesity_levels.schema import ANSWERS, BMI, LEVELS, QUESTIONS, Level, Patient
 from service.challenger import Challenger
 from service.drift_monitor import DriftMonitor
-from service.schemas import Data, Feature, LevelProbabilities, ModelInfo, Predictions
+from service.schemas import (
+    Change,
+    Contribution,
+    Data,
+    Explanation,
+    Explanations,
+    Feature,
+    LevelProbabilities,
+    ModelInfo,
+    Predictions,
+)
 from service.settings import Settings
+
+# Enough for contributions that add up within 1e-6.
+_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,11 @@ class Model:
         """The coverages for which there are prediction sets, rising, such as "0.95"; none for an older model."""
         return sorted(self.classifier.manifest.prediction_sets or (), key=float)
 
+    @cached_property
+    def explainer(self) -> Explainer | None:
+        """What explains predictions; None for a model without explanations."""
+        return load_explainer(self.classifier)
+
     def predict(self, patients: Sequence[Patient], coverage: str | None = None) -> Predictions:
         """The most probable level, the probability of each level and the prediction set, for the patients in order.
 
@@ -56,13 +75,48 @@ class Model:
         if self.challenger is not None:
             self.challenger.observe(answers, levels)
         by_level = list(map(LevelProbabilities, *probabilities.T.tolist()))
-        sets: tuple[Any, ...] = ()
-        thresholds = self.classifier.manifest.prediction_sets
-        if thresholds:
-            coverage = coverage or self.coverages[-1]
-            features = self.classifier.manifest.features
-            sets = level_sets(probabilities, matrix, features, thresholds[coverage]), float(coverage)
-        return Predictions([LEVELS[level] for level in levels.tolist()], by_level, self.version, *sets)
+        predictions = [LEVELS[level] for level in levels.tolist()]
+        if not self.coverages:
+            return Predictions(predictions, by_level, self.version)
+        return Predictions(predictions, by_level, self.version, *self._sets(matrix, probabilities, coverage))
+
+    def explain(self, patients: Sequence[Patient], coverage: str | None = None) -> Explanations:
+        """Why the model gives its levels to the patients, and what would change them; `explainer` must be there.
+
+        Drift does not count these rows, nor does a challenger receive them: they were predicted before.
+        """
+        explainer = self.explainer
+        assert explainer is not None
+        answers = encode_rows(map(astuple, patients))
+        matrix = input_matrix(answers, self.classifier.manifest.profile)
+        probabilities = self.classifier.probabilities(matrix)
+        sets, promised = self._sets(matrix, probabilities, coverage)
+        explanations = []
+        for row, of_levels, prediction_set in zip(answers, probabilities, sets, strict=True):
+            level = int(most_probable(of_levels[None])[0])
+            baseline, contributions = explainer.contributions(row, level, float(of_levels[level]))
+            found = smallest_change(self.classifier, row, level)
+            normal = LEVELS[level] == Level.NORMAL_WEIGHT
+            explanations.append(
+                Explanation(
+                    Level(LEVELS[level]),
+                    float(of_levels[level]),
+                    round(baseline, _DIGITS),
+                    [
+                        Contribution(ANSWERS[at], round(float(contributions[at]), _DIGITS))
+                        for at in np.argsort(-np.abs(contributions), kind="stable")
+                    ],
+                    prediction_set,
+                    Change(Level(LEVELS[found.level]), found.answers) if found else None,
+                    None if found else "already_normal_weight" if normal else "no_change_found",
+                )
+            )
+        return Explanations(explanations, promised, self.version)
+
+    def _sets(self, matrix: Matrix, probabilities: Probabilities, coverage: str | None) -> tuple[Any, float]:
+        manifest, coverage = self.classifier.manifest, coverage or self.coverages[-1]
+        thresholds = (manifest.prediction_sets or {})[coverage]
+        return level_sets(probabilities, matrix, manifest.features, thresholds), float(coverage)
 
 
 def load_model(settings: Settings) -> Model:

@@ -39,6 +39,56 @@ class Predictions(msgspec.Struct):
     ] = msgspec.UNSET
 
 
+class Contribution(msgspec.Struct):
+    """What an answer, or that there is none, contributes to a probability."""
+
+    answer: Annotated[str, Meta(description="Field of Patient")]
+    contribution: Annotated[float, Meta(ge=-1, le=1, description="Above 0 if it makes the level more probable")]
+
+
+class Change(msgspec.Struct):
+    """A change of answers after which the model gives another level. It is what the model would say, not what would
+    happen to the person, and no advice.
+    """
+
+    level: Annotated[Level, Meta(description="The level after the change, with a probability of at least 0.5")]
+    answers: Annotated[
+        dict[str, float | str],
+        Meta(description="Of a number the difference, of a category the new value", examples=[{"Weight": -4.0}]),
+    ]
+
+
+class Explanation(msgspec.Struct):
+    """Why the model gives this level, and what would change it."""
+
+    level: Annotated[Level, Meta(description="The most probable level")]
+    probability: Annotated[float, Meta(ge=0, le=1, description="Its probability")]
+    baseline: Annotated[float, Meta(ge=0, le=1, description="Its mean probability in the background")]
+    contributions: Annotated[
+        list[Contribution],
+        Meta(description="Of all 16 answers, the largest first; together probability - baseline"),
+    ]
+    prediction_set: Annotated[list[Level], Meta(description="The levels of which one is the true one")]
+    change: Annotated[
+        Change | None,
+        Meta(
+            description="The smallest change that leads to the nearest level toward Normal_Weight: one habit, else"
+            " weight, else both. Never age, sex, height or family history, nor what was not answered"
+        ),
+    ]
+    change_reason: Annotated[
+        Literal["already_normal_weight", "no_change_found"] | None, Meta(description="Why there is no change")
+    ]
+
+
+class Explanations(msgspec.Struct):
+    """The answer, in the order of the request."""
+
+    explanations: Annotated[list[Explanation], Meta(description="For each patient")]
+    coverage: Annotated[float, Meta(description="The probability with which a prediction set holds the true level")]
+    model_version: Annotated[str, Meta(description="Version of the model that answered", examples=["0123456789ab"])]
+
+
 class Health(msgspec.Struct):
     """Whether the service answers."""
 

@@ -17,6 +17,7 @@ from litestar.params import FromPath
 
 from service.openapi import openapi_document
 from service.problems import Problem
+from service.settings import Settings
 
 # package -> its folder of scripts and styles; never imported, because they would import a web framework
 _PACKAGES = {
@@ -28,10 +29,10 @@ _NO_FAVICON: dict[str, Any] = {"favicon": "<link rel='icon' href='data:,'>"}
 
 
 def docs_routes(
-    handlers: Sequence[Any], dependencies: dict[str, Any], max_patients: int, coverages: Sequence[str]
+    handlers: Sequence[Any], dependencies: dict[str, Any], settings: Settings, coverages: Sequence[str]
 ) -> list[Any]:
     """The routes of the OpenAPI document of `handlers`, and of its pages."""
-    document = functools.cache(lambda: openapi_document(handlers, dependencies, max_patients, coverages))
+    document = functools.cache(lambda: openapi_document(handlers, dependencies, settings, coverages))
     read = functools.cache(Path.read_bytes)
     files = {path.name: path for package, inner in _PACKAGES.items() for path in _files(package, inner)}
     swagger = SwaggerRenderPlugin(

@@ -8,7 +8,7 @@ from service.model import Model
 from service.openapi import DESCRIPTION
 from service.schemas import About, ModelInfo
 
-_PAGES = ("predict", "health", "model_info", "docs", "redoc", "metrics", "drift")
+_PAGES = ("predict", "explain", "health", "model_info", "docs", "redoc", "metrics", "drift")
 _LINKS = {name: f"/{name.replace('_', '-')}" for name in _PAGES} | {"openapi": "/schema/openapi.json"}
 
 

@@ -1,4 +1,4 @@
-"""POST /predict: a body becomes a request, the request an answer."""
+"""POST /predict and POST /explain: a body becomes a request, the request an answer."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ import msgspec
 from litestar import asgi
 from litestar.exceptions import MethodNotAllowedException
 from litestar.handlers import ASGIRouteHandler
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from prometheus_client import Counter
 
 from obesity_levels.errors import invalid_field
@@ -46,36 +46,74 @@ class Predictor:
         self._decode = msgspec.json.Decoder(PredictRequest).decode
         self._encode = msgspec.json.Encoder().encode
         self._threads = ThreadPoolExecutor(2, "predictor")
-        self._in_flight = self._received = 0  # requests, bytes of their bodies
+        self._explainer = ThreadPoolExecutor(1, "explainer")
+        # Requests for predictions, patients who are explained, bytes of the bodies of both.
+        self._in_flight = self._explained = self._received = 0
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request. Raises Problem."""
-        headers = dict(scope["headers"])
-        length = _length(headers)
+    async def predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for predictions. Raises Problem."""
         chunks: list[bytes] = []
         # Before the body is decoded: to refuse has to cost less than to answer.
         refused = self._in_flight >= self._settings.max_in_flight
         self._in_flight += not refused
         try:
-            if refused:
-                if length <= _SMALL:  # if unread, Granian closes the connection, and the answer may be lost
-                    await self._read(receive, length, chunks)
-                raise Problem(503, _BUSY, retry_after="1")
-            _check_media_type(headers)
-            await self._read(receive, length, chunks)
-            body = b"".join(chunks)
+            body = await self._body(scope, receive, chunks, refused)
+            query = scope["query_string"]
             if len(body) <= _SMALL:
-                content, scope[ROWS] = self._predict(body, scope["query_string"])  # type: ignore[literal-required]
+                content, scope[ROWS] = self._predict(body, query)  # type: ignore[literal-required]
             else:
-                query = scope["query_string"]
                 run = asyncio.get_running_loop().run_in_executor(self._threads, self._predict, body, query)
                 content, scope[ROWS] = await run  # type: ignore[literal-required]
-            answer_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-            await send({"type": "http.response.start", "status": 200, "headers": answer_headers})
-            await send({"type": "http.response.body", "body": content, "more_body": False})
+            await _send(send, content)
         finally:
             self._in_flight -= not refused
             self._received -= sum(map(len, chunks))
+
+    async def explain(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for explanations. Raises Problem.
+
+        They have a thread and places of their own, so they take none of those of predictions. Each patient takes a
+        place: to explain one costs as much as to predict 1,000.
+        """
+        chunks: list[bytes] = []
+        refused = self._explained >= self._settings.max_in_flight
+        places = int(not refused)
+        self._explained += places
+        try:
+            body = await self._body(scope, receive, chunks, refused)
+            if self._model.explainer is None:
+                raise Problem(
+                    404, "this model has no explanations: rebuild it with this version of the code (dvc repro)"
+                )
+            coverage = self._coverage(scope["query_string"])
+            loop, most = asyncio.get_running_loop(), self._settings.max_explained
+            if len(body) <= _SMALL:
+                patients = self._parse(body, most)
+            else:
+                patients = await loop.run_in_executor(self._threads, self._parse, body, most)
+            others = self._explained - places
+            if others and others + len(patients) > self._settings.max_in_flight:
+                raise Problem(503, _BUSY, retry_after="1")
+            places = len(patients)
+            self._explained = others + places
+            content = await loop.run_in_executor(self._explainer, self._explain, patients, coverage)
+            scope[ROWS] = len(patients)  # type: ignore[literal-required]
+            await _send(send, content)
+        finally:
+            self._explained -= places
+            self._received -= sum(map(len, chunks))
+
+    async def _body(self, scope: Scope, receive: Receive, chunks: list[bytes], refused: bool) -> bytes:
+        """The body, whose `chunks` are counted until the request is answered. Raises Problem, 503 where `refused`."""
+        headers = dict(scope["headers"])
+        length = _length(headers)
+        if refused:
+            if length <= _SMALL:  # if unread, Granian closes the connection, and the answer may be lost
+                await self._read(receive, length, chunks)
+            raise Problem(503, _BUSY, retry_after="1")
+        _check_media_type(headers)
+        await self._read(receive, length, chunks)
+        return b"".join(chunks)
 
     async def _read(self, receive: Receive, length: float, chunks: list[bytes]) -> None:
         """Receive the body, of which the headers give the length. Litestar's Request would do it too, but at a cost of
@@ -107,17 +145,20 @@ class Predictor:
             raise Problem(408, f"the body did not come within {seconds:g} s", connection="close") from None
 
     def _predict(self, body: bytes, query: bytes) -> tuple[bytes, int]:
-        coverage = self._coverage(query) if query else None
-        patients = self._parse(body).patients
+        coverage = self._coverage(query)
+        patients = self._parse(body, self._settings.max_patients)
         predictions = self._model.predict(patients, coverage)
         for level in set(predictions.predictions):
             _predicted[level].inc(predictions.predictions.count(level))
         return self._encode(predictions), len(patients)
 
+    def _explain(self, patients: list[Patient], coverage: str | None) -> bytes:
+        return self._encode(self._model.explain(patients, coverage))
+
     def _coverage(self, query: bytes) -> str | None:
         """The coverage that is asked for. Raises Problem, 422, if the model has no prediction sets of it."""
-        asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("coverage")
-        if asked is None:
+        asked = query and parse_qs(query.decode("latin-1"), keep_blank_values=True).get("coverage")
+        if not asked:
             return None
         known = self._model.coverages
         try:
@@ -126,38 +167,48 @@ class Predictor:
             detail = f"expected one of {', '.join(known)}" if known else "this model has none: rebuild it (dvc repro)"
             raise Problem(422, f"coverage: {detail}", "coverage") from None
 
-    def _parse(self, body: bytes) -> PredictRequest:
-        """Raises Problem: 400 where the body is not JSON, 422 where it is but is not such a request."""
+    def _parse(self, body: bytes, most: int) -> list[Patient]:
+        """The patients, at most `most`. Raises Problem: 400 where the body is not JSON, 422 where it is but is not such
+        a request.
+        """
         body = body.removeprefix(b"\xef\xbb\xbf")  # a byte-order mark, which some clients write
         try:
-            request = self._decode(body)
+            patients = self._decode(body).patients
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _problem(body, error) from None
-        most = self._settings.max_patients
-        if len(request.patients) > most:
+        if len(patients) > most:
             raise Problem(422, f"patients: expected at most {most} in a request, send the rest in another", "patients")
-        if UNANSWERED in request.patients:
-            path = f"patients[{request.patients.index(UNANSWERED)}]"
+        if UNANSWERED in patients:
+            path = f"patients[{patients.index(UNANSWERED)}]"
             raise Problem(422, f"{path}: nothing answered: at least one field must not be null", path)
-        return request
+        return patients
 
 
 UNANSWERED = Patient(*[None] * len(QUESTIONS))
 
 
-def predict_route(predictor: Predictor) -> ASGIRouteHandler:
-    """The route, an ASGI application: it answers 10 % more requests a second than a handler that returns one, and more
-    than one with a Request and a Response (docs/decisions.md). So its method and contract are not Litestar's work.
+def predict_routes(predictor: Predictor) -> list[ASGIRouteHandler]:
+    """The routes, ASGI applications: they answer 10 % more requests a second than a handler that returns one, and more
+    than one with a Request and a Response (docs/decisions.md). So method and contract are not Litestar's work.
     """
+    return [_route("/predict", predictor.predict), _route("/explain", predictor.explain)]
 
+
+def _route(path: str, answer: ASGIApp) -> ASGIRouteHandler:
     # The scope itself, not a copy: the middleware finds ROWS in it.
-    @asgi("/predict", copy_scope=False)
-    async def predict(scope: Scope, receive: Receive, send: Send) -> None:
+    @asgi(path, copy_scope=False)
+    async def post(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":  # type: ignore[typeddict-item]
             raise MethodNotAllowedException(headers={"Allow": "POST"})
-        await predictor.answer(scope, receive, send)
+        await answer(scope, receive, send)
 
-    return predict
+    return post
+
+
+async def _send(send: Send, content: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
 def _check_media_type(headers: Mapping[bytes, bytes]) -> None:

@@ -84,7 +84,7 @@ def test_what_is_for_inside_is_404_to_a_client_however_it_is_spelled(nginx, targ
         connection.sendall(head(nginx, target, "Content-Length: 0"))
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 404 ")
-    assert b"there are /predict, /model-info and /health here" in answer
+    assert b"there are /predict, /explain, /model-info and /health here" in answer
 
 
 @pytest.mark.parametrize("path", ["/health", "/model-info"])
