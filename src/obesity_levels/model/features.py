@@ -3,7 +3,6 @@
 numpy only, because the service imports it.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,15 +42,18 @@ def input_matrix(answers: Answers, profile: str) -> Matrix:
 def encode_rows(rows: Iterable[Sequence[float | str | None]]) -> Answers:
     """Encode rows of 16 answers in the order of ANSWERS, as a Patient has them: None where missing.
 
-    Raises ValueError where a row has not 16 answers, KeyError for a category that is not in its canonical spelling.
+    Raises KeyError for a category that is not in its canonical spelling, IndexError for a row with fewer than 16
+    answers, ValueError for one with more.
     """
-    columns = list(zip(*rows, strict=True)) or [()] * len(ANSWERS)
-    cells = itertools.chain.from_iterable(
-        column if codes is None else map(codes.__getitem__, column)
-        for codes, column in zip(_CODES, columns, strict=True)
-    )
+    rows = list(rows)
+    cells: list[Any] = []
+    for row in rows:
+        encoded = list(row)
+        for at, codes in _CODES:
+            encoded[at] = codes[encoded[at]]
+        cells += encoded
     # None becomes NaN.
-    return np.fromiter(cells, np.float64).reshape(len(ANSWERS), -1).T
+    return np.fromiter(cells, np.float64).reshape(len(rows), len(ANSWERS))
 
 
 def encode_table(table: "pd.DataFrame") -> Answers:
@@ -73,7 +75,9 @@ def is_whole(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return (np.isnan(numbers) | (numbers == np.floor(numbers))).all(axis=1)
 
 
-# None, a missing answer, is NaN in the array.
-_CODES: list[dict[Any, int | None] | None] = [
-    {None: None, **CODES[name]} if name in CODES else None for name in ANSWERS
+_CODES: list[tuple[int, dict[Any, float]]] = [
+    (at, {None: np.nan} | {value: float(code) for value, code in CODES[name].items()})
+    for at, name in enumerate(ANSWERS)
+    if name in CODES
 ]
+"""Column of a category -> its codes."""
