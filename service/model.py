@@ -45,6 +45,8 @@ class Model:
     info: ModelInfo
     monitor: DriftMonitor | None = None
     challenger: Challenger | None = None
+    explainer: Explainer | None = None
+    """None for a model without explanations."""
 
     @property
     def version(self) -> str:
@@ -55,11 +57,6 @@ class Model:
     def coverages(self) -> list[str]:
         """The coverages for which there are prediction sets, rising, such as "0.95"; none for an older model."""
         return sorted(self.classifier.manifest.prediction_sets or (), key=float)
-
-    @cached_property
-    def explainer(self) -> Explainer | None:
-        """What explains predictions; None for a model without explanations."""
-        return load_explainer(self.classifier)
 
     def predict(self, patients: Sequence[Patient], coverage: str | None = None) -> Predictions:
         """The most probable level, the probability of each level and the prediction set, for the patients in order.
@@ -92,8 +89,8 @@ class Model:
         probabilities = self.classifier.probabilities(matrix)
         sets, promised = self._sets(matrix, probabilities, coverage)
         explanations = []
-        for row, of_levels, prediction_set in zip(answers, probabilities, sets, strict=True):
-            level = int(most_probable(of_levels[None])[0])
+        levels = most_probable(probabilities).tolist()
+        for row, of_levels, level, prediction_set in zip(answers, probabilities, levels, sets, strict=True):
             baseline, contributions = explainer.contributions(row, level, float(of_levels[level]))
             found = smallest_change(self.classifier, row, level)
             normal = LEVELS[level] == Level.NORMAL_WEIGHT
@@ -140,6 +137,7 @@ def load_model(settings: Settings) -> Model:
         info,
         DriftMonitor(reference, settings.drift_window) if reference and settings.drift_window else None,
         Challenger(settings.shadow_model_dir, settings.shadow_share) if settings.shadow_model_dir else None,
+        load_explainer(classifier),
     )
 
 

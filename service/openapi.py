@@ -24,7 +24,7 @@ def _content(description: str, name: str, media_type: str = "application/json") 
     return {"description": description, "content": {media_type: {"schema": schema}}}
 
 
-def _post(name: str, summary: str, description: str, answer: dict[str, Any], **others: str) -> dict[str, Any]:
+def _post(name: str, summary: str, description: str, answer: dict[str, Any], others: dict[str, str]) -> dict[str, Any]:
     """POST /`name`, whose route is an ASGI application; `others` are statuses that only it has."""
     problems = {
         "400": "The body is not JSON",
@@ -33,7 +33,7 @@ def _post(name: str, summary: str, description: str, answer: dict[str, Any], **o
         "415": "The body is not said to be JSON",
         "422": "The body is JSON, but not such a request: the first wrong field is named",
         "503": "Too many requests are being answered: try again after Retry-After seconds",
-    } | {status.removeprefix("status_"): text for status, text in others.items()}
+    } | others
     responses = {status: _content(text, "ProblemDocument", MEDIA_TYPE) for status, text in sorted(problems.items())}
     return {
         "tags": ["prediction"],
@@ -51,12 +51,13 @@ def _operations(max_explained: int) -> dict[str, dict[str, Any]]:
     explanations = _content("The levels and their explanations", "Explanations")
     why = (
         f"Explain the level of at most {max_explained} patients: what each answer contributes to its probability"
-        " (Shapley values against a background of typical rows), and the smallest change that leads to another level."
-        " It is what the model would say, not what would happen to a person, and no advice."
+        " (Shapley values against a background of typical rows), and the smallest change that leads to a level nearer"
+        " to Normal_Weight. This is what the model would say. It does not show what would happen to a person, and it is"
+        " not advice."
     )
     return {
-        "predict": _post("predict", "Predict levels", "Predict the level of one patient or many.", predictions),
-        "explain": _post("explain", "Explain levels", why, explanations, status_404="The model has no explanations"),
+        "predict": _post("predict", "Predict levels", "Predict the level of one patient or many.", predictions, {}),
+        "explain": _post("explain", "Explain levels", why, explanations, {"404": "The model has no explanations"}),
     }
 
 

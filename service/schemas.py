@@ -47,8 +47,9 @@ class Contribution(msgspec.Struct):
 
 
 class Change(msgspec.Struct):
-    """A change of answers after which the model gives another level. It is what the model would say, not what would
-    happen to the person, and no advice.
+    """A change of answers after which the model gives another level.
+
+    This is what the model would say. It does not show what would happen to the person, and it is not advice.
     """
 
     level: Annotated[Level, Meta(description="The level after the change, with a probability of at least 0.5")]
@@ -68,7 +69,9 @@ class Explanation(msgspec.Struct):
         list[Contribution],
         Meta(description="Of all 16 answers, the largest first; together probability - baseline"),
     ]
-    prediction_set: Annotated[list[Level], Meta(description="The levels of which one is the true one")]
+    prediction_set: Annotated[
+        list[Level], Meta(description="The true level is one of these, with the probability `coverage`")
+    ]
     change: Annotated[
         Change | None,
         Meta(

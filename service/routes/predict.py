@@ -27,6 +27,10 @@ _SMALL = 40_000
 # In memory there are bodies of so many times MAX_BODY_BYTES.
 _LARGEST_BODIES = 10
 _PATH = re.compile(rf"(patients(\[\d+\](\.({'|'.join(QUESTIONS)}))?)?)?")
+_NOT_EXPLAINED = (
+    "this model has no explanations: it was made by an older version of the code, or no level had enough training rows;"
+    " rebuild it (dvc repro), with more rows or a lower train.explanations.min_rows"
+)
 _BUSY = "too many requests are being answered: try again after 1 s"
 
 PREDICTIONS = Counter("obesity_predictions", "Patients predicted, by level", ["level"])
@@ -46,7 +50,7 @@ class Predictor:
         self._decode = msgspec.json.Decoder(PredictRequest).decode
         self._encode = msgspec.json.Encoder().encode
         self._threads = ThreadPoolExecutor(2, "predictor")
-        self._explainer = ThreadPoolExecutor(1, "explainer")
+        self._explaining = ThreadPoolExecutor(1, "explainer")
         # Requests for predictions, patients who are explained, bytes of the bodies of both.
         self._in_flight = self._explained = self._received = 0
 
@@ -72,8 +76,8 @@ class Predictor:
     async def explain(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for explanations. Raises Problem.
 
-        They have a thread and places of their own, so they take none of those of predictions. Each patient takes a
-        place: to explain one costs as much as to predict 1,000.
+        They have a thread and places of their own, so predictions do not wait for them. Each patient takes a place: to
+        explain one costs as much as to predict 1,500, or up to 8,000.
         """
         chunks: list[bytes] = []
         refused = self._explained >= self._settings.max_in_flight
@@ -82,21 +86,23 @@ class Predictor:
         try:
             body = await self._body(scope, receive, chunks, refused)
             if self._model.explainer is None:
-                raise Problem(
-                    404, "this model has no explanations: rebuild it with this version of the code (dvc repro)"
-                )
+                raise Problem(404, _NOT_EXPLAINED)
             coverage = self._coverage(scope["query_string"])
             loop, most = asyncio.get_running_loop(), self._settings.max_explained
             if len(body) <= _SMALL:
                 patients = self._parse(body, most)
             else:
                 patients = await loop.run_in_executor(self._threads, self._parse, body, most)
+            # A large body would take room from those of predictions while it waits.
+            self._received -= sum(map(len, chunks))
+            chunks.clear()
+            del body
             others = self._explained - places
             if others and others + len(patients) > self._settings.max_in_flight:
                 raise Problem(503, _BUSY, retry_after="1")
             places = len(patients)
             self._explained = others + places
-            content = await loop.run_in_executor(self._explainer, self._explain, patients, coverage)
+            content = await loop.run_in_executor(self._explaining, self._explain, patients, coverage)
             scope[ROWS] = len(patients)  # type: ignore[literal-required]
             await _send(send, content)
         finally:
@@ -110,12 +116,11 @@ class Predictor:
         """
         headers = dict(scope["headers"])
         length = _length(headers)
+        # A small one is read even then: if it is not, Granian closes the connection, and the answer may be lost.
+        if refused and length > _SMALL:
+            raise Problem(503, _BUSY, retry_after="1")
         if not refused:
             _check_media_type(headers)
-        elif (
-            length > _SMALL
-        ):  # a small one is read: if unread, Granian closes the connection, and the answer may be lost
-            raise Problem(503, _BUSY, retry_after="1")
         seconds, largest = self._settings.body_seconds, self._settings.max_body_bytes
         size, more = 0, True
         try:
@@ -240,11 +245,11 @@ def _problem(body: bytes, error: Exception) -> Problem:
         reason = str(malformed)
     if reason or not isinstance(error, msgspec.ValidationError):
         return Problem(400, f"the body is not JSON that can be read: {reason or error}")
-    path, allowed = explain(error)
+    path, allowed = explain_error(error)
     return Problem(422, f"{path}: {allowed}", path)
 
 
-def explain(error: msgspec.ValidationError) -> tuple[str, str]:
+def explain_error(error: msgspec.ValidationError) -> tuple[str, str]:
     """The path of the invalid field and what is allowed there, without the value sent."""
     path, kind, name, _ = invalid_field(error)
     if not _PATH.fullmatch(path):  # it is the end of a name that was sent

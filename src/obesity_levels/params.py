@@ -144,7 +144,8 @@ class PredictionSetsParams(Section):
 
 
 class ExplanationsParams(Section):
-    background: Count
+    # with fewer rows than this most levels would have none
+    background: Annotated[int, Meta(ge=20, le=1000)]
     min_rows: Annotated[int, Meta(ge=20)]
     seed: Seed
     healthy: dict[str, Literal["increase", "decrease"]]

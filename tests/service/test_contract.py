@@ -64,7 +64,7 @@ def test_a_page_of_the_contract_loads_nothing_from_elsewhere(app, page):
             assert len(asset.content) > 10_000
 
 
-@pytest.mark.parametrize("path", ["/docs", "/model-info", "/nothing", "/predict"])
+@pytest.mark.parametrize("path", ["/docs", "/model-info", "/nothing", "/predict", "/explain"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 def test_a_process_on_a_socket_answers_as_the_application_in_this_process(service, app, method, path):
     """So what other tests find in this process is true of a service. Its server adds the date, and closes a connection

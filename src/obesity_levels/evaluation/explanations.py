@@ -1,4 +1,4 @@
-"""What the answers contribute on the validation rows, how exact that is, and how often a small change leads on."""
+"""What the answers contribute on the validation rows, how exact that is, and how often a change is found."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,10 +35,10 @@ def explanation_metrics(
     rng = np.random.default_rng(params.seed)
     sample = rng.permutation(len(answers))[: params.rows].tolist()
     real = encode_table(train.answers)[rng.permutation(len(train.labels))[: params.background]]
-    everywhere = np.abs(explained(explainer, range(len(answers))))
-    off = np.abs(explained(explainer, sample) - explained(Explainer(classifier, real, basis.seed), sample))
+    found = explained(explainer, range(len(answers)))
+    off = np.abs(found[sample] - explained(Explainer(classifier, real, basis.seed), sample))
     return {
-        "mean_contribution": dict(zip(ANSWERS, everywhere.mean(axis=0), strict=True)),
+        "mean_contribution": dict(zip(ANSWERS, np.abs(found).mean(axis=0), strict=True)),
         "error": {
             "mean": off.mean(),
             "mean_of_largest": off.max(axis=1).mean(),

@@ -1,4 +1,4 @@
-"""Explanations: what each answer contributes to a probability, and which small change leads to another level.
+"""Explanations: what each answer contributes to a probability, and which change leads to another level.
 
 numpy and msgspec only, because the service imports it.
 """
@@ -66,8 +66,8 @@ class Explainer:
     ) -> tuple[float, Contributions]:
         """The baseline, and what each answer of `row`, shape (16,), contributes to the `probability` of `level`.
 
-        The baseline is the mean probability of the background; together the contributions are what is between the two.
-        They are Shapley values, estimated over random orders: an answer contributes what the probability changes by
+        The baseline is the mean probability of the background. The contributions add up to probability - baseline. They
+        are Shapley values, estimated over random orders: an answer contributes what the probability changes by
         when it takes the place of the background's, after those before it in the order (Štrumbelj & Kononenko,
         "Explaining prediction models and individual predictions with feature contributions" (2014); orders with their
         reverse: Mitchell et al., "Sampling Permutations for Shapley Value Estimation" (2022)).
@@ -79,14 +79,14 @@ class Explainer:
         last = changed == changed[:, -1:]
         order, place = np.nonzero(step & ~last)
         mixed = np.where(self._places[order] <= place[:, None], row, start[order])
-        # The probabilities of the background's rows, of the mixed ones and of the row itself: where they are for each
-        # step. One without a change has that of the step before.
+        # All probabilities, and for each step of each order which of them holds after it. A step without a change keeps
+        # the one before.
         known = np.concatenate([self._of_background[:, level], self._score(mixed)[:, level], [probability]])
         at = np.zeros((len(start), len(ANSWERS) + 1), np.int64)
         at[:, 0] = self._from
         at[order, place + 1] = len(self._background) + np.arange(len(order))
         at[:, 1:][step & last] = len(known) - 1
-        differences = np.diff(known.astype(np.float64)[np.maximum.accumulate(at, axis=1)], axis=1)
+        differences = np.diff(known[np.maximum.accumulate(at, axis=1)], axis=1)
         baseline = self._of_background[:, level].mean(dtype=np.float64)
         return float(baseline), np.take_along_axis(differences, self._places, axis=1).mean(axis=0)
 
@@ -118,10 +118,11 @@ def smallest_change(classifier: "Classifier", row: npt.NDArray[np.float64], leve
     with_weight = _with_weights(row, toward) if "Weight" in classifier.manifest.features else row[None][:0]
     found: list[tuple[int, Answers]] = []
     for options in (np.concatenate([with_habit, with_weight]), _with_habits(with_weight, habits)):
-        probable = classifier.probabilities(input_matrix(options, classifier.manifest.profile)) >= _ENOUGH
+        probabilities = classifier.probabilities(input_matrix(options, classifier.manifest.profile))
+        reached = np.where(probabilities.max(axis=1) >= _ENOUGH, probabilities.argmax(axis=1), level)
         for target in range(level + toward, _NORMAL + toward, toward):
-            if probable[:, target].any():
-                found.append((abs(target - level), options[probable[:, target].argmax()]))
+            if (reached == target).any():
+                found.append((abs(target - level), options[(reached == target).argmax()]))
                 break
         if found and found[0][0] == 1:
             break
@@ -129,7 +130,7 @@ def smallest_change(classifier: "Classifier", row: npt.NDArray[np.float64], leve
         return None
     distance, changed = min(found, key=lambda one: one[0])
     answers = {
-        name: CATEGORIES[name][int(new)] if name in CATEGORIES else round(float(new - old), _DIGITS)
+        name: CATEGORIES[name][int(new)] if name in CATEGORIES else _difference(float(old), float(new))
         for name, old, new in zip(ANSWERS, row, changed, strict=True)
         if new != old and not np.isnan(old)
     }
@@ -139,10 +140,11 @@ def smallest_change(classifier: "Classifier", row: npt.NDArray[np.float64], leve
 def make_background(answers: Answers, labels: npt.NDArray[np.int64], rows: int, least: int) -> list[Patient]:
     """At most `rows` rows that hold no person: each the medians and modes of at least `least` training rows.
 
-    The rows of a level are halved by age and sorted by height: slices by body-mass index are all of medium height, and
-    the contributions of height and weight are far from those of real rows. `answers`, shape (n, 16), and `labels`,
-    indices in LEVELS, are the training rows; one without age, height or weight is left out. No row for a level with
-    fewer than `least` rows.
+    The rows of a level are halved by age and sorted by height. Medians of slices by body-mass index would all be of
+    medium height: the contributions of height and weight would be far from those against real rows.
+
+    `answers`, shape (n, 16), and `labels`, indices in LEVELS, are the training rows; one without age, height or weight
+    is left out. A level with fewer than `least` rows has none.
     """
     complete = ~np.isnan(answers[:, [AGE, HEIGHT, WEIGHT]]).any(axis=1)
     size = max(least, math.ceil(complete.sum() / rows))
@@ -154,6 +156,12 @@ def make_background(answers: Answers, labels: npt.NDArray[np.int64], rows: int, 
         if slices := len(by_height) // size:
             background += [_typical(part) for part in np.array_split(by_height, slices)]
     return background
+
+
+def _difference(old: float, new: float) -> float:
+    """With few digits, unless `old` and it would not add up to `new`, which may be the end of the scale."""
+    short = round(new - old, _DIGITS)
+    return short if old + short == new else new - old
 
 
 class _Habit(NamedTuple):
@@ -192,11 +200,14 @@ def _with_weights(row: npt.NDArray[np.float64], toward: int) -> Answers:
 
 
 def _typical(rows: Answers) -> Patient:
-    """The median of each number and the most frequent of each category; null where all are missing."""
+    """The median of each number and the most frequent of each category; null where fewer than half have answered.
+
+    The median of a few would be the answer of one.
+    """
     found: dict[str, float | str | None] = {}
     for name, column in zip(ANSWERS, rows.T, strict=True):
         answered = column[~np.isnan(column)]
-        if not len(answered):
+        if len(answered) < len(rows) / 2:
             found[name] = None
         elif name in CATEGORIES:
             found[name] = CATEGORIES[name][np.bincount(answered.astype(np.int64)).argmax()]

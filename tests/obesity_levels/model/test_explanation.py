@@ -6,15 +6,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.obesity_levels.manifests import manifest_of
 from tests.strategies import few_examples, matrix_of, records
 
-from obesity_levels.model.classifier import load_classifier, most_probable
-from obesity_levels.model.explanation import Explainer, ExplanationBasis, make_background, smallest_change
-from obesity_levels.model.features import encode_rows, input_matrix
-from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS, SCALES
+from obesity_levels.data.simulation import draw_people
+from obesity_levels.model.classifier import Calibration, Classifier, load_classifier, most_probable
+from obesity_levels.model.estimators import build_estimator
+from obesity_levels.model.explanation import (
+    Explainer,
+    ExplanationBasis,
+    _difference,
+    make_background,
+    smallest_change,
+)
+from obesity_levels.model.features import encode_rows, encode_table, input_matrix
+from obesity_levels.model.onnx_export import export_onnx
+from obesity_levels.schema import ANSWERS, CATEGORIES, LABEL, LEVELS, PROFILES, SCALES
 
 HEALTHY = {"FCVC": "increase", "CAEC": "decrease", "FAF": "increase", "CALC": "decrease", "MTRANS": "increase"}
 NORMAL = LEVELS.index("Normal_Weight")
+PERSON = dict.fromkeys(ANSWERS) | {"Age": 30.0, "Height": 1.7, "Weight": 70.0, "FAF": 1.0, "CALC": "Sometimes"}
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +33,22 @@ def classifier(small_clone):
     found = load_classifier(small_clone.path / "models")
     found.manifest = msgspec.structs.replace(found.manifest, explanations=ExplanationBasis([], 1, HEALTHY))
     return found
+
+
+def without_weight(params, population) -> Classifier:
+    """A small forest of the profile `no_weight`."""
+    people = draw_people(population, 350, np.random.default_rng(0))
+    features = PROFILES["no_weight"]
+    chosen = {"n_estimators": 5, "max_features": 4}
+    forest = build_estimator(params.train, features, "random_forest", chosen).fit(
+        input_matrix(encode_table(people), "no_weight"), people[LABEL].map(LEVELS.index).to_numpy()
+    )
+    onnx = export_onnx(forest, Calibration("power", 0.01, 2.4, 0, 0))
+    basis = ExplanationBasis([], 1, HEALTHY)
+    manifest = msgspec.structs.replace(
+        manifest_of(onnx), profile="no_weight", features=list(features), explanations=basis
+    )
+    return Classifier(manifest, onnx)
 
 
 def rows(*people: dict) -> np.ndarray:
@@ -97,7 +124,7 @@ def test_contributions_add_up_to_what_is_between_probability_and_baseline(classi
 
 @few_examples
 @given(records(), st.sampled_from(ANSWERS))
-def test_an_answer_that_is_the_same_in_all_the_background_contributes_nothing(classifier, person, name):
+def test_an_answer_that_the_row_and_all_the_background_share_contributes_nothing(classifier, person, name):
     others = [dict.fromkeys(ANSWERS) | {name: person[name]}, person | {"Age": 20.0, name: person[name]}]
     row, background = rows(person)[0], rows(*others)
     assert explained(classifier, row, background)[3][ANSWERS.index(name)] == 0
@@ -147,7 +174,8 @@ def smallest(classifier, row: np.ndarray, level: int) -> tuple[int, dict[str, fl
             changed = np.repeat(row[None], len(changes), axis=0)
             for one, change in zip(changed, changes, strict=True):
                 one[[ANSWERS.index(name) for name in change]] = list(change.values())
-            reached = probability(classifier, changed, target) >= 0.5
+            probabilities = classifier.probabilities(input_matrix(changed, classifier.manifest.profile))
+            reached = (probabilities[:, target] >= 0.5) & (probabilities.argmax(axis=1) == target)
             if reached.any():
                 return target, changes[reached.argmax()]
     return None
@@ -172,9 +200,35 @@ def test_the_smallest_change_is_what_trying_all_changes_finds(classifier, person
             assert found.answers[name] == pytest.approx(value - row[ANSWERS.index(name)], abs=1e-6)
 
 
-def test_normal_weight_needs_no_change(classifier):
-    row = np.full(len(ANSWERS), np.nan)
-    assert smallest_change(classifier, row, NORMAL) is None
+@given(st.sampled_from([name for name in HEALTHY if name in SCALES]), st.data())
+@few_examples
+def test_the_difference_of_a_habit_leads_to_a_whole_step_to_the_last_bit(classifier, name, data):
+    """Else the end of the scale may be exceeded, and the service refuses the changed answers."""
+    old = data.draw(st.floats(*SCALES[name]))
+    low, high = SCALES[name]
+    new = data.draw(st.sampled_from(np.arange(low, high + 1).tolist()))
+    assert old + _difference(old, new) == new
+
+
+def test_of_a_row_only_those_steps_are_scored_that_change_it(classifier, monkeypatch):
+    scored = []
+    score = classifier.probabilities
+    monkeypatch.setattr(classifier, "probabilities", lambda matrix: scored.append(len(matrix)) or score(matrix))
+    others = ({"Age": 20.0}, {"Age": 20.0, "Weight": 90.0}, {})
+    row, *background = rows(PERSON, *(PERSON | other for other in others))
+    Explainer(classifier, np.array(background), 1).contributions(row, NORMAL, 0.5)
+    # The background itself; then one row between two changes, for each of the two orders of the one row that has them.
+    assert scored == [3, 2]
+
+
+def test_a_model_that_does_not_look_at_weight_gives_it_no_contribution_and_changes_habits_only(params, population):
+    classifier = without_weight(params, population)
+    row, background = rows(PERSON), rows(PERSON | {"Weight": 150.0, "FAF": 0.0}, PERSON | {"Weight": 50.0})
+    _, probable, baseline, found = explained(classifier, row[0], background)
+    assert found[ANSWERS.index("Weight")] == 0
+    assert found.sum() == pytest.approx(probable - baseline, abs=1e-9)
+    changes = [smallest_change(classifier, row[0], level) for level in range(7)]
+    assert {name for change in changes if change for name in change.answers} <= set(HEALTHY)
 
 
 def drawn_people(number: int, rng: np.random.Generator) -> np.ndarray:
