@@ -104,6 +104,6 @@ def test_it_says_what_the_answers_contribute_and_what_would_change_the_level(mea
     assert f"weight alone in {explanations['changes']['shares']['weight']:.1%}" in text
     explanations["changes"]["median_kilograms"] = None  # of a model that does not look at weight
     assert "\n\n## Gate" in card(measured, params)
-    assert "kg" not in card(measured, params)
+    assert " kg in the median" not in card(measured, params)
     measured["evaluation"]["explanations"] = None  # of a model without a background
     assert "What each answer contributes" not in card(measured, params)
