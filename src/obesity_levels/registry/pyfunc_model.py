@@ -5,23 +5,25 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
-from msgspec.structs import astuple
 
-from obesity_levels.errors import InvalidField, invalid_field
+from obesity_levels.errors import invalid_field
 from obesity_levels.model.classifier import Classifier, load_classifier, most_probable
-from obesity_levels.model.features import encode_rows, input_matrix
+from obesity_levels.model.features import input_matrix
 from obesity_levels.model.prediction_sets import level_sets
 from obesity_levels.paths import MANIFEST
-from obesity_levels.schema import LEVELS, QUESTIONS, Patient
+from obesity_levels.schema import ANSWERS, CODES, LEVELS, QUESTIONS, Patient
 
 PREDICTION = "prediction"
 PREDICTION_SET = "prediction_set"
+
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(Patient)}
 
 # Every column is required, as in a request to the service; each cell may be null. Any type: under every other type
 # MLflow refuses some columns of whole numbers, categories or gaps, and repeats the rows. `predict` checks the answers.
@@ -62,14 +64,10 @@ class ObesityLevels(PythonModel):
         A column may have any type that holds its answers. Raises InvalidAnswers for a row without any answer, and for a
         value that is off its scale or not a category, without repeating the value.
         """
-        answers = model_input.astype(object).where(model_input.notna(), None)
-        try:
-            patients = msgspec.convert(answers.to_dict("records"), list[Patient])
-        except msgspec.ValidationError as error:
-            raise InvalidAnswers.invalid_parameter_value(_explain(invalid_field(error))) from None
-        if answers.isna().all(axis=1).any():
+        answers = np.column_stack([_encode(model_input, name) for name in ANSWERS])
+        if np.isnan(answers).all(axis=1).any():
             raise InvalidAnswers.invalid_parameter_value("at least one question must be answered in every row")
-        matrix = input_matrix(encode_rows(map(astuple, patients)), self.classifier.manifest.profile)
+        matrix = input_matrix(answers, self.classifier.manifest.profile)
         probabilities = self.classifier.probabilities(matrix)
         table = pd.DataFrame(probabilities.astype(float), columns=list(LEVELS), index=model_input.index)
         table.insert(0, PREDICTION, np.array(LEVELS, dtype=object)[most_probable(probabilities)])
@@ -80,12 +78,23 @@ class ObesityLevels(PythonModel):
         return table
 
 
-def _explain(field: InvalidField) -> str:
-    """Where the invalid value is, and which values are allowed there."""
-    row, _, name = field.path.partition(".")
-    if name in QUESTIONS:
-        return f"row {row.strip('[]')}, {name}: expected {QUESTIONS[name].allowed}"
-    return f"every row must have the answers {', '.join(QUESTIONS)}, null where one is missing"
+def _encode(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """The answers to a question as numbers, NaN where missing. Column by column takes a sixth of the time of rows."""
+    if name not in table:
+        expected = f"every row must have the answers {', '.join(QUESTIONS)}, null where one is missing"
+        raise InvalidAnswers.invalid_parameter_value(expected)
+    given = table[name].astype(object).where(table[name].notna(), None).tolist()
+    # A column of objects may hold numpy's numbers, which msgspec does not read.
+    if any(issubclass(kind, np.generic) for kind in set(map(type, given))):
+        given = [answer.item() if isinstance(answer, np.generic) else answer for answer in given]
+    try:
+        answers = msgspec.convert(given, list[_TYPES[name]])  # type: ignore[valid-type]
+    except msgspec.ValidationError as error:
+        row = invalid_field(error).path.strip("[]")
+        said = f"row {row}, {name}: expected {QUESTIONS[name].allowed}"
+        raise InvalidAnswers.invalid_parameter_value(said) from None
+    codes = CODES.get(name)
+    return np.array([answer if answer is None or codes is None else codes[answer] for answer in answers], np.float64)
 
 
 set_model(ObesityLevels())
