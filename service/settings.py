@@ -26,7 +26,9 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     workers: Annotated[int, Meta(ge=1, le=64, description="the number of processes that answer, 1 to 64")] = 1
     model_dir: Annotated[Path, Meta(description="the folder of classifier.onnx and manifest.json")] = Path("models")
     max_patients: Annotated[int, Meta(ge=1, description="the most patients in a request, 1 or more")] = 10_000
-    max_explained: Annotated[int, Meta(ge=1, description="the most patients to explain in a request, 1 or more")] = 100
+    max_explained: Annotated[
+        int, Meta(ge=1, le=1000, description="the most patients to explain in a request, 1 to 1000")
+    ] = 100
     max_body_bytes: Annotated[int, Meta(ge=1, description="the largest body in bytes, 1 or more")] = 10_000_000
     body_seconds: Annotated[float, Meta(gt=0, le=600, description="the longest wait for a body, up to 600")] = 10.0
     header_seconds: Annotated[float, Meta(ge=1, le=600, description="the longest wait for headers, 1 to 600")] = 10.0
