@@ -1,7 +1,9 @@
 """Raw rows to clean rows, with an account of every cell and every row that changed. Nothing is invented."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,27 +14,65 @@ from obesity_levels.data.losses import Loss, describe_loss, refuse_losses, refus
 from obesity_levels.data.source import extra_columns
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import CleanParams
-from obesity_levels.schema import ANSWERS, CATEGORIES, COLUMNS, LABEL, LEVELS, SCALES, category_key
+from obesity_levels.schema import ANSWERS, CATEGORIES, CODES, COLUMNS, LABEL, LEVELS, SCALES, category_key
 
 REASON = "reason"
 REASONS = ("no_label", "unreadable_label", "nothing_answered")
 CAUSES = ("empty", "marker", "unreadable", "out_of_scale")
 
-_VALID = -1
+VALID = -1
 _EMPTY, _MARKER, UNREADABLE, _OUT_OF_SCALE = range(len(CAUSES))
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
-class Cells(NamedTuple):
-    """One column: its values, the cause of a missing one (index in CAUSES, else -1), and whether its text was changed.
+@dataclass(frozen=True)
+class Cells:
+    """One column, of which each distinct text was read once: a column of a million texts has few.
 
-    `found` are the values of a number, also those off its scale; None for categories.
+    `at`, shape (rows,), says which of the distinct texts a row has. Of these, `distinct` are the numbers or categories,
+    NaN where missing, `distinct_cause` the cause of a missing one (index in CAUSES, else VALID), `distinct_normalised`
+    whether the text was changed, and `distinct_found` the numbers, also those off the scale (None for categories).
     """
 
-    values: pd.Series
-    found: npt.NDArray[np.float64] | None
-    cause: npt.NDArray[np.int8]
-    normalised: npt.NDArray[np.bool_]
+    name: str
+    index: pd.Index
+    at: npt.NDArray[np.intp]
+    distinct: npt.NDArray[Any]
+    distinct_cause: npt.NDArray[np.int8]
+    distinct_normalised: npt.NDArray[np.bool_]
+    distinct_found: npt.NDArray[np.float64] | None
+
+    @cached_property
+    def values(self) -> pd.Series:
+        """The clean column: float64, or canonical texts."""
+        return pd.Series(self.distinct[self.at], self.index, dtype="float64" if self.name in SCALES else "str")
+
+    @cached_property
+    def codes(self) -> npt.NDArray[np.float64]:
+        """The clean column as the model's input has it: numbers, and categories by their code; NaN where missing."""
+        codes = CODES.get(self.name)
+        of_distinct = self.distinct if codes is None else [codes.get(text, np.nan) for text in self.distinct]
+        return np.array(of_distinct, np.float64)[self.at]
+
+    @property
+    def found(self) -> npt.NDArray[np.float64] | None:
+        """The numbers, also those off the scale; None for categories."""
+        return None if self.distinct_found is None else self.distinct_found[self.at]
+
+    @property
+    def cause(self) -> npt.NDArray[np.int8]:
+        """The cause of each missing cell, else VALID."""
+        return self.distinct_cause[self.at]
+
+    @property
+    def normalised(self) -> npt.NDArray[np.bool_]:
+        """Whether the text of each cell was changed."""
+        return self.distinct_normalised[self.at]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """The number of cells of each of CAUSES."""
+        rows = np.bincount(self.at, minlength=len(self.distinct_cause))
+        return np.array([rows[self.distinct_cause == cause].sum() for cause in range(len(CAUSES))])
 
 
 def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -55,7 +95,7 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
     refuse_pounds(rows)
     label_cause = cells[LABEL].cause
     unanswered = rows[list(ANSWERS)].isna().all(axis=1)
-    conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != _VALID, unanswered]
+    conditions = [np.isin(label_cause, (_EMPTY, _MARKER)), label_cause != VALID, unanswered]
     reason = np.select(conditions, REASONS, default="")
     accepted = reason == ""
     if not accepted.any():
@@ -79,8 +119,7 @@ def clean_rows(raw: pd.DataFrame, params: CleanParams) -> tuple[pd.DataFrame, pd
         "cells": {
             "normalised": {name: int(column.normalised.sum()) for name, column in cells.items()},
             "set_missing": {
-                name: {cause: int((column.cause == number).sum()) for number, cause in enumerate(CAUSES)}
-                for name, column in cells.items()
+                name: dict(zip(CAUSES, column.counts().tolist(), strict=True)) for name, column in cells.items()
             },
             "restored": restored,
         },
@@ -102,14 +141,13 @@ def losses_of(raw: pd.DataFrame, cells: Mapping[str, Cells], least_share: float)
     losses = []
     for name, column in cells.items():
         lost = column.cause >= UNREADABLE  # or off its scale
-        filled = int(lost.sum() + (column.cause == _VALID).sum())
+        filled = int(lost.sum() + (column.cause == VALID).sum())
         if lost.any() and lost.sum() >= least_share * filled:
             losses.append(describe_loss(raw[name], lost, filled))
     return losses
 
 
 def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:
-    # Each distinct text is read once: a column of a million texts has few.
     at, found = pd.factorize(raw, use_na_sentinel=False)
     text = found.str.strip()
     values: np.ndarray
@@ -126,7 +164,6 @@ def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cel
         normalised = found != values
     is_marker = text.str.lower().isin([mark.strip().lower() for mark in missing_marks])
     conditions = [text == "", is_marker, valid, readable]
-    cause = np.select(conditions, [_EMPTY, _MARKER, _VALID, _OUT_OF_SCALE], UNREADABLE).astype(np.int8)
-    usable = np.where(cause == _VALID, values, np.nan)
-    column = pd.Series(usable[at], index=raw.index, dtype="float64" if name in SCALES else "str")
-    return Cells(column, values[at] if name in SCALES else None, cause[at], (normalised & (cause == _VALID))[at])
+    cause = np.select(conditions, [_EMPTY, _MARKER, VALID, _OUT_OF_SCALE], UNREADABLE).astype(np.int8)
+    usable = np.where(cause == VALID, values, np.nan)
+    return Cells(name, raw.index, at, usable, cause, normalised & (cause == VALID), values if name in SCALES else None)

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from obesity_levels.data.cleaning import UNREADABLE, Cells, read_cells
 from obesity_levels.data.code_order import categories_of_codes, levels_of_codes
 from obesity_levels.data.columns import CODE, Columns, filled_texts, numbers, recognise
+from obesity_levels.data.csv_file import decoded
 from obesity_levels.data.layout import (
     CATEGORIES_OR_LEVELS,
     OPEN,
@@ -31,7 +32,7 @@ from obesity_levels.data.layout import (
 )
 from obesity_levels.data.losses import describe_loss
 from obesity_levels.data.simulation import Population
-from obesity_levels.data.source import decoded, format_of, read_bytes, read_table, sheets_of
+from obesity_levels.data.source import format_of, read_bytes, read_table, sheets_of
 from obesity_levels.data.vocabulary import answer_meant, initials, question_named
 from obesity_levels.errors import SourceError
 from obesity_levels.io import join_names, level_indices

@@ -73,13 +73,16 @@ def describe_loss(column: pd.Series, lost: npt.NDArray[np.bool_], filled: int) -
     return Loss(name, filled, int(lost.sum()), most, _guesses(name, texts))
 
 
-def refuse_losses(losses: Sequence[Loss], max_share: float) -> None:
-    """Raise SourceError, with a line for each loss, if more than `max_share` of a column's filled cells are lost."""
+def refuse_losses(losses: Sequence[Loss], max_share: float, source: str = str(RAW_CSV)) -> None:
+    """Raise SourceError if more than `max_share` of a column's filled cells are lost.
+
+    It names the `source` and has a line for each loss.
+    """
     refused = [loss.column for loss in losses if loss.share > max_share]
     if refused:
         lines = "".join(f"\n  {loss}" for loss in losses)
         raise SourceError(
-            f"{RAW_CSV}: more than {max_share:.0%} of the answers would be lost (clean.max_lost_share) in"
+            f"{source}: more than {max_share:.0%} of the answers would be lost (clean.max_lost_share) in"
             f" {', '.join(refused)}:{lines}\nSay what they mean in a layout; {_PROPOSING}"
         )
 

@@ -17,7 +17,8 @@ Sets = npt.NDArray[np.bool_]
 
 _DIGITS = 6
 _FEW = 16
-_NAMES = [[level for at, level in enumerate(LEVELS) if number >> at & 1] for number in range(2 ** len(LEVELS))]
+LEVELS_OF_SET = [[level for at, level in enumerate(LEVELS) if number >> at & 1] for number in range(2 ** len(LEVELS))]
+"""The levels of each of the 128 sets, by the number that `set_numbers` gives it."""
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -72,8 +73,15 @@ def level_sets(
             found.append([level for level, probability in zip(LEVELS, row, strict=True) if probability >= limit])
         return found
     # There are 128 sets, so their names are looked up: for 1,000 rows many times as fast as to list each.
+    return list(map(LEVELS_OF_SET.__getitem__, set_numbers(probabilities, matrix, features, thresholds).tolist()))
+
+
+def set_numbers(
+    probabilities: npt.NDArray[np.float32], matrix: Matrix, features: list[str], thresholds: Thresholds
+) -> npt.NDArray[np.uint8]:
+    """The prediction set of each row as a number, shape (rows,), whose bit i says whether level i is in it."""
     sets = prediction_sets(probabilities, has_bmi(matrix, features), thresholds)
-    return list(map(_NAMES.__getitem__, np.packbits(sets, axis=1, bitorder="little")[:, 0].tolist()))
+    return np.packbits(sets, axis=1, bitorder="little")[:, 0]
 
 
 def has_bmi(matrix: Matrix, features: list[str]) -> npt.NDArray[np.bool_]:
