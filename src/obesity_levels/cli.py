@@ -38,6 +38,11 @@ LAYOUT = click.option(
     "--layout", type=FILE, metavar="FILE", help="How the rows are written.  [default: ingest.layout of params.yaml]"
 )
 
+MODEL = click.option("--model", type=FOLDER, metavar="DIR", help=f"Folder of the model.  [default: {MODELS}]")
+ALIAS = click.option(
+    "--alias", metavar="NAME", help="Use the registered model with this alias instead, such as champion."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. An error that a person can act on is one line on standard error, with status 1."""
@@ -107,8 +112,8 @@ def layout(file: Path, output: Path) -> None:
     help=f"Strength of the drift.  [default: {DEFAULT_INTENSITY}; {FIELD_ERROR_INTENSITY:g} for noise, swap and units]",
 )
 @click.option("--output", type=FOLDER, metavar="DIR", default=REPORTS, show_default=True, help="Folder to write to.")
-@click.option("--model", type=FOLDER, metavar="DIR", help=f"Folder of the model.  [default: {MODELS}]")
-@click.option("--alias", metavar="NAME", help="Use the registered model with this alias instead, such as champion.")
+@MODEL
+@ALIAS
 def drift(
     data: Path | None,
     layout: Path | None,
@@ -132,16 +137,46 @@ def drift(
         raise click.UsageError("--layout belongs to --data: leave it out with --drift-type")
     if intensity is not None and math.isnan(intensity):
         raise click.UsageError("--intensity must be a number, more than 0 and at most 1")
-    if model is not None and alias is not None:
-        raise click.UsageError("name either --model or --alias")
-    chosen: AbstractContextManager[Path] = nullcontext(model or MODELS)
-    if alias is not None:
-        from obesity_levels.registry.mlflow_registry import registered_model
-
-        chosen = registered_model(alias)
-    with chosen as models:
+    with _chosen_model(model, alias) as models:
         checked = check_file(data, models, layout) if data else check_simulation(str(drift_type), intensity, models)
     sys.exit(_report_drift(checked, output))
+
+
+@commands.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+@click.option("--to", type=FILE, metavar="OUT", required=True, help="The .parquet or .csv file to write.")
+@MODEL
+@ALIAS
+@LAYOUT
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Copy this column of IN.  [repeatable]")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+def predict(
+    inputs: Sequence[str],
+    to: Path,
+    model: Path | None,
+    alias: str | None,
+    layout: Path | None,
+    keep: Sequence[str],
+    overwrite: bool,
+) -> None:
+    """Predict the rows of files: CSV or Parquet files, folders of such files, or patterns.
+
+    Each row gets the most probable level, the probability of each, and the prediction set, after the columns to keep.
+    Labels are ignored; a row without any answer gets nulls. Prints an account of the rows. The files may be larger
+    than memory.
+    """
+    from obesity_levels.prediction.files import input_files, predict_files
+
+    if to.suffix not in (".parquet", ".csv"):
+        raise click.UsageError(f"--to {to} must end with .parquet or .csv")
+    files = input_files(inputs)
+    if to.exists() and (not overwrite or any(to.samefile(file) for file in files)):
+        raise click.UsageError(f"--to {to} exists: name another file, or give --overwrite (never for a file of IN)")
+    params = load_params()
+    written = load_layout(layout or Path(params.ingest.layout))
+    with _chosen_model(model, alias) as folder:
+        account = predict_files(files, to, folder, written, params.clean, keep)
+    click.echo(f"{account}\nwritten: {to}")
 
 
 @commands.command()
@@ -246,6 +281,17 @@ def verify(tolerance: float) -> None:
     if not 0 < tolerance >= largest:
         raise ArtifactError("the rebuilt numbers above differ from the committed ones")
     click.echo(f"verified: within {tolerance:g}")
+
+
+def _chosen_model(model: Path | None, alias: str | None) -> AbstractContextManager[Path]:
+    """The folder of the model that --model or --alias names."""
+    if model is not None and alias is not None:
+        raise click.UsageError("name either --model or --alias")
+    if alias is None:
+        return nullcontext(model or MODELS)
+    from obesity_levels.registry.mlflow_registry import registered_model
+
+    return registered_model(alias)
 
 
 def _report_drift(checked: Checked, output: Path) -> int:

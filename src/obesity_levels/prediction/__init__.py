@@ -1,0 +1,1 @@
+"""Predictions for tables of many rows. No stage depends on this package."""

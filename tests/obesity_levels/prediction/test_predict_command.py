@@ -1,0 +1,158 @@
+"""`obesity-levels predict`: in the folder of a clone, in this process."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from tests.command import exit_status
+
+from obesity_levels.model.classifier import load_classifier
+from obesity_levels.schema import ANSWERS, LABEL, LEVELS
+
+HEADER = ",".join(ANSWERS)
+ROW = "Female,21.0,1.62,64.0,yes,no,2.0,3.0,Sometimes,no,2.0,no,0.0,1.0,no,Public_Transportation"
+MARK = "sekret-4711"
+
+
+@pytest.fixture
+def project(small_clone, monkeypatch):
+    monkeypatch.chdir(small_clone.path)
+    return small_clone.path
+
+
+def predict(*arguments: str | Path) -> int:
+    return exit_status("predict", *map(str, arguments))
+
+
+def file(folder: Path, content: str, name: str = "rows.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    return path
+
+
+def test_the_rows_of_a_csv_file_are_predicted_to_parquet(project, tmp_path, capsys):
+    assert predict("data/raw.csv", "--to", tmp_path / "out.parquet", "--keep", LABEL) == 0
+    raw, found = pd.read_csv("data/raw.csv", dtype=str), pq.read_table(tmp_path / "out.parquet")
+    assert found.num_rows == len(raw)
+    assert found[LABEL].to_pylist() == raw[LABEL].fillna("").tolist()
+    version = load_classifier(Path("models")).manifest.version
+    assert found.schema.metadata[b"model_version"] == version.encode()
+    said = capsys.readouterr().out
+    assert f"rows: {len(raw):,}" in said
+    assert "drift: " in said
+
+
+def test_csv_has_the_same_predictions_and_sets_as_texts(project, tmp_path):
+    for name in ("out.csv", "out.parquet"):
+        assert predict("data/raw.csv", "--to", tmp_path / name) == 0
+    table = pq.read_table(tmp_path / "out.parquet").to_pandas()
+    table["prediction_set"] = table["prediction_set"].map(" ".join, na_action="ignore")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), table, check_dtype=False)
+
+
+def test_folders_and_patterns_are_read_in_the_order_of_their_names(project, tmp_path):
+    raw = pd.read_csv("data/raw.csv", dtype=str).fillna("")
+    (tmp_path / "in").mkdir()
+    raw[:50].to_csv(tmp_path / "in/a.csv", index=False)
+    raw[50:90].to_csv(tmp_path / "in/b.csv", index=False)
+    for name, given in (("one.csv", tmp_path / "in"), ("two.csv", tmp_path / "in/*.csv")):
+        assert predict(given, "--to", tmp_path / name, "--keep", "Age") == 0
+        assert pd.read_csv(tmp_path / name, dtype=str)["Age"].fillna("").tolist() == raw["Age"][:90].tolist()
+
+
+def test_a_parquet_file_with_types_has_the_same_predictions_as_its_texts(project, tmp_path):
+    raw = pd.read_parquet("data/clean.parquet")
+    raw.to_parquet(tmp_path / "typed.parquet")
+    raw.to_csv(tmp_path / "texts.csv", index=False)
+    assert predict(tmp_path / "texts.csv", "--to", tmp_path / "one.parquet") == 0
+    assert predict(tmp_path / "typed.parquet", "--to", tmp_path / "two.parquet") == 0
+    assert pq.read_table(tmp_path / "one.parquet").equals(pq.read_table(tmp_path / "two.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f"{HEADER}\n{ROW}\n{MARK},1\n", "line 3: too few cells"),
+        (f"{HEADER}\n{ROW}\n{ROW},{MARK}\n", "line 3: too many cells"),
+        (f"{HEADER}\n{ROW}\n\0{ROW}\n", "NUL byte in line 3"),
+        (f'{HEADER}\n{ROW}\n"{MARK}"x{ROW}\n', "line 3: not readable as CSV"),
+        (f"{HEADER}\n", "has a header but no rows"),
+        (f"Age,{HEADER}\n30,{ROW}\n", "more than one column 'Age'"),
+        (f"{HEADER.replace('Age', 'Years')}\n{ROW}\n", "has no column 'Age'"),
+    ],
+    ids=["short row", "long row", "NUL", "stray quote", "header only", "doubled column", "missing column"],
+)
+def test_a_file_that_cannot_be_read_is_an_error_that_shows_no_cell_and_leaves_nothing(
+    project, tmp_path, capsys, content, said
+):
+    out = tmp_path / "out.parquet"
+    status = predict(file(tmp_path, content), "--to", out)
+    error = capsys.readouterr().err
+    assert status == 1
+    assert said in error
+    assert "rows.csv" in error
+    assert MARK not in error
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_a_cell_of_any_length_is_read(project, tmp_path):
+    rows = file(tmp_path, f"{HEADER}\n{ROW.replace('yes', 'y' * 200_000)}\n{ROW}\n")
+    assert predict(rows, "--to", tmp_path / "out.csv") == 0
+
+
+def test_padded_headers_are_read(project, tmp_path):
+    padded = file(tmp_path, f"{HEADER.replace(',', ' , ')}\n{ROW}\n")
+    assert predict(padded, "--to", tmp_path / "out.csv") == 0
+
+
+def test_a_column_whose_answers_are_lost_is_refused_as_by_clean(project, tmp_path, capsys):
+    lost = file(tmp_path, f"{HEADER}\n" + f"{ROW.replace('1.62', '162')}\n" * 20)
+    assert predict(lost, "--to", tmp_path / "out.csv") == 1
+    assert "Height" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_exists_is_replaced_only_if_asked(project, tmp_path):
+    out = file(tmp_path, "mine", "out.csv")
+    rows = file(tmp_path, f"{HEADER}\n{ROW}\n")
+    assert predict(rows, "--to", out) == 2
+    assert out.read_text() == "mine"
+    assert predict(rows, "--to", out, "--overwrite") == 0
+    assert out.read_text() != "mine"
+
+
+def test_a_file_is_never_replaced_by_its_predictions(project, tmp_path):
+    rows = file(tmp_path, f"{HEADER}\n{ROW}\n")
+    assert predict(rows, "--to", rows, "--overwrite") == 2
+
+
+def test_a_disk_that_is_full_is_an_error_and_leaves_nothing(project, tmp_path):
+    """A file may have 4 kB, as if the rest of the disk were full."""
+    run = subprocess.run(
+        [sys.executable, "-m", "obesity_levels", "predict", "data/raw.csv", "--to", tmp_path / "out.csv"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": "src"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_without_files_is_an_error(project, tmp_path, capsys):
+    assert predict(tmp_path / "none-*.csv", "--to", tmp_path / "out.csv") == 1
+    assert "none-*.csv is no file" in capsys.readouterr().err
+
+
+def test_levels_of_all_rows_are_counted(project, tmp_path, capsys):
+    assert predict("data/raw.csv", "--to", tmp_path / "out.parquet") == 0
+    counts = pq.read_table(tmp_path / "out.parquet").to_pandas()["prediction"].value_counts()
+    said = capsys.readouterr().out
+    for level in LEVELS:
+        assert any(level in line and f"{counts.get(level, 0):,} |" in line for line in said.splitlines())
