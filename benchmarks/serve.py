@@ -126,9 +126,9 @@ def health_ms(load: Load, service: Process) -> list[float]:
 
 
 def beside_explanations(load: Load, service: Process) -> dict[str, float]:
-    """What POST /predict of one patient takes, while the largest requests for explanations run on four connections."""
+    """What POST /predict of one patient takes, while the largest requests for explanations run on two connections."""
     with ThreadPoolExecutor(1) as pool:
-        explanations = pool.submit(load.put_on, service, 4, MOST_EXPLAINED, "/explain")
+        explanations = pool.submit(load.put_on, service, 2, MOST_EXPLAINED, "/explain")
         found = load.put_on(service, 1, 1)
         explanations.result()
     return found
@@ -304,7 +304,7 @@ def main() -> None:
         ["GET /health while batches of 10,000 run, p99, ms", found["health_p99_ms_beside_batches"]],
         ["POST /explain of one patient, p50, ms", found["explanation"]["p50_ms"]],
         [
-            "one patient, p50, ms, while 100 are explained on 4 connections",
+            "one patient, p50, ms, while 100 are explained on 2 connections",
             found["explanation"]["prediction_p50_ms_beside"],
         ],
         ["... p99, ms", found["explanation"]["prediction_p99_ms_beside"]],
