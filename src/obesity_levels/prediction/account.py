@@ -1,7 +1,5 @@
 """What became of the rows and cells of a prediction of many rows, and whether they have drifted."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
@@ -43,7 +41,12 @@ class Account:
 
     def losses(self) -> list[Loss]:
         """The columns with cells that are unreadable or off their scale, in all rows; texts are of the first block."""
-        return list(self._losses())
+        found = []
+        for name, loss in self._first_losses.items():
+            counts = self.missing[ANSWERS.index(name)]
+            filled = self.rows - int(counts[:UNREADABLE].sum())
+            found.append(Loss(name, filled, int(counts[UNREADABLE:].sum()), loss.texts, loss.looks_like))
+        return found
 
     def drift(self) -> Judgement | None:
         """The verdict on all rows with a prediction; None without a reference."""
@@ -66,9 +69,3 @@ class Account:
             if self._reference and (rate := self._reference.false_alarms("counts", judgement.rows)):
                 lines.append(f"(of batches of {rate.rows} rows without drift {rate.rate:.1%} alarm)")
         return "\n".join(lines)
-
-    def _losses(self) -> Iterator[Loss]:
-        for name, loss in self._first_losses.items():
-            counts = self.missing[ANSWERS.index(name)]
-            lost = int(counts[UNREADABLE:].sum())
-            yield Loss(name, self.rows - int(counts[:UNREADABLE].sum()), lost, loss.texts, loss.looks_like)
