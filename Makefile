@@ -2,6 +2,7 @@
 VENV := .venv
 SERVICE_VENV := service/.venv
 DEPLOY_VENV := deploy/.venv
+BATCH_VENV := deploy/batch/.venv
 # must be found before .venv is first in PATH
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -13,7 +14,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint docs docs-links audit advisories-are-there requirements lock
+.PHONY: batch model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint docs docs-links audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -147,6 +148,15 @@ $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
 	VIRTUAL_ENV=$(DEPLOY_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/requirements.lock
 	@touch $@
 
+batch: $(BATCH_VENV)/ready ## make the environment of `obesity-levels predict` on a Dask cluster, deploy/batch/.venv
+
+# The project's code is found by its path, as in the image: it is not a package that is installed here.
+$(BATCH_VENV)/ready: $(VENV)/ready deploy/batch/requirements.lock
+	$(VENV)/bin/python -m venv --clear --without-pip $(BATCH_VENV)
+	VIRTUAL_ENV=$(BATCH_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/batch/requirements.lock
+	echo $(CURDIR)/src > $$($(BATCH_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/obesity_levels.pth
+	@touch $@
+
 USERS ?= 50
 SPAWN_RATE ?= 50
 RATE ?= 500
@@ -187,7 +197,7 @@ docs-links: $(DEPLOY_VENV)/ready ## check the links of the site to other sites (
 
 # Known vulnerabilities of the locked packages, from the OSV database: PyPI's own advisories and GitHub's.
 OSV_URL ?= https://api.osv.dev/v1/query
-LOCKS := service/requirements.lock service/assets.lock deploy/requirements.lock requirements.lock
+LOCKS := service/requirements.lock service/assets.lock deploy/requirements.lock deploy/batch/requirements.lock requirements.lock
 
 audit: advisories-are-there ## look for known vulnerabilities in the locked packages (queries api.osv.dev)
 	@failed=0; for lock in $(LOCKS); do echo "== $$lock"; \
@@ -209,4 +219,5 @@ lock: setup ## lock the dependencies of pyproject.toml; keep versions where poss
 	$(LOCK_COMMAND) --extra dev --group service pyproject.toml --output-file requirements.lock
 	$(LOCK_COMMAND) --group service --constraint requirements.lock --output-file service/requirements.lock
 	$(LOCK_COMMAND) --group operations --output-file deploy/requirements.lock
+	$(LOCK_COMMAND) --group batch --constraint requirements.lock --output-file deploy/batch/requirements.lock
 	$(LOCK_COMMAND) --group service-assets --no-deps --output-file service/assets.lock

@@ -78,6 +78,15 @@ def operations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of the environment of `obesity-levels predict` on a cluster, made as its lock says."""
+    with one_at_a_time(tmp_path_factory, "batch"):
+        command = ["make", "--silent", "--old-file=.venv/ready", "deploy/batch/.venv/ready"]
+        subprocess.run(command, cwd=ROOT, check=True)
+    return ROOT / "deploy/batch/.venv/bin/python"
+
+
+@pytest.fixture(scope="session")
 def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a clone with small params, its pipeline run and committed: made once for all processes of a run."""
     with one_at_a_time(tmp_path_factory, "small-template") as shared:

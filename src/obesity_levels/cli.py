@@ -8,7 +8,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -21,39 +20,24 @@ from obesity_levels.data.source import read_raw
 from obesity_levels.drift.check import DEFAULT_INTENSITY, Checked, check_file, check_simulation, write_report
 from obesity_levels.drift.report import report_table
 from obesity_levels.drift.scenarios import FIELD_ERROR_INTENSITY, SCENARIOS
-from obesity_levels.errors import ArtifactError, ObesityLevelsError, check_merged
+from obesity_levels.errors import ArtifactError, check_merged
 from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences
 from obesity_levels.io import read_json
+from obesity_levels.options import ALIAS, FILE, FOLDER, LAYOUT, MODEL, chosen_model, run_command
 from obesity_levels.params import load_params, load_yaml
 from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, POPULATION_YAML, REPORTS
+from obesity_levels.prediction.command import predict
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
 
 DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
 
-FILE = FOLDER = click.Path(path_type=Path)
-LAYOUT = click.option(
-    "--layout", type=FILE, metavar="FILE", help="How the rows are written.  [default: ingest.layout of params.yaml]"
-)
-
-MODEL = click.option("--model", type=FOLDER, metavar="DIR", help=f"Folder of the model.  [default: {MODELS}]")
-ALIAS = click.option(
-    "--alias", metavar="NAME", help="Use the registered model with this alias instead, such as champion."
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit. An error that a person can act on is one line on standard error, with status 1."""
-    # A character that the terminal cannot show is printed as "?". Standard output may be closed (`>&-`).
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    try:
-        commands(arguments, prog_name="obesity-levels")
-    except (ObesityLevelsError, OSError) as error:  # OSError: a full disk, a folder without write permission
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    """Run the command and exit."""
+    run_command(commands, arguments, "obesity-levels")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,6 +48,9 @@ def commands() -> None:
     The pipeline itself is run by DVC (`dvc repro`, `dvc exp run`). Exit status: 0 success, 1 an error, 2 wrong usage;
     `drift`, `layout` and `retrain` have more.
     """
+
+
+commands.add_command(predict)
 
 
 @commands.command()
@@ -137,46 +124,9 @@ def drift(
         raise click.UsageError("--layout belongs to --data: leave it out with --drift-type")
     if intensity is not None and math.isnan(intensity):
         raise click.UsageError("--intensity must be a number, more than 0 and at most 1")
-    with _chosen_model(model, alias) as models:
+    with chosen_model(model, alias) as models:
         checked = check_file(data, models, layout) if data else check_simulation(str(drift_type), intensity, models)
     sys.exit(_report_drift(checked, output))
-
-
-@commands.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
-@click.option("--to", type=FILE, metavar="OUT", required=True, help="The .parquet or .csv file to write.")
-@MODEL
-@ALIAS
-@LAYOUT
-@click.option("--keep", multiple=True, metavar="COLUMN", help="Copy this column of IN.  [repeatable]")
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-def predict(
-    inputs: Sequence[str],
-    to: Path,
-    model: Path | None,
-    alias: str | None,
-    layout: Path | None,
-    keep: Sequence[str],
-    overwrite: bool,
-) -> None:
-    """Predict the rows of files: CSV or Parquet files, folders of such files, or patterns.
-
-    Each row gets the most probable level, the probability of each, and the prediction set, after the columns to keep.
-    Labels are ignored; a row without any answer gets nulls. Prints an account of the rows. The files may be larger
-    than memory.
-    """
-    from obesity_levels.prediction.files import input_files, predict_files
-
-    if to.suffix not in (".parquet", ".csv"):
-        raise click.UsageError(f"--to {to} must end with .parquet or .csv")
-    files = input_files(inputs)
-    if to.exists() and (not overwrite or any(to.samefile(file) for file in files)):
-        raise click.UsageError(f"--to {to} exists: name another file, or give --overwrite (never for a file of IN)")
-    params = load_params()
-    written = load_layout(layout or Path(params.ingest.layout))
-    with _chosen_model(model, alias) as folder:
-        account = predict_files(files, to, folder, written, params.clean, keep)
-    click.echo(f"{account}\nwritten: {to}")
 
 
 @commands.command()
@@ -281,17 +231,6 @@ def verify(tolerance: float) -> None:
     if not 0 < tolerance >= largest:
         raise ArtifactError("the rebuilt numbers above differ from the committed ones")
     click.echo(f"verified: within {tolerance:g}")
-
-
-def _chosen_model(model: Path | None, alias: str | None) -> AbstractContextManager[Path]:
-    """The folder of the model that --model or --alias names."""
-    if model is not None and alias is not None:
-        raise click.UsageError("name either --model or --alias")
-    if alias is None:
-        return nullcontext(model or MODELS)
-    from obesity_levels.registry.mlflow_registry import registered_model
-
-    return registered_model(alias)
 
 
 def _report_drift(checked: Checked, output: Path) -> int:

@@ -44,6 +44,10 @@ class ArtifactError(ObesityLevelsError):
     """The artifact is missing, truncated, altered, or was not made by this project."""
 
 
+class RunError(ObesityLevelsError):
+    """A prediction of many rows cannot be started, or cannot go on."""
+
+
 class ConflictError(ObesityLevelsError):
     """Files have merge conflicts. What the pipeline writes is not merged: it is made again."""
 

@@ -1,4 +1,4 @@
-"""A CSV file as texts with line numbers, in blocks, so that it may be larger than memory."""
+"""A CSV file as texts with line numbers, in blocks and in parts, so that it may be larger than memory."""
 
 import codecs
 import csv
@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -17,6 +17,8 @@ from obesity_levels.errors import SourceError
 from obesity_levels.io import LINE
 
 BLOCK_BYTES = 1 << 23
+# More than any header, and little to read again for each part of a file.
+_HEADER_BYTES = 1 << 20
 
 # Few, so that few cells are Python objects and are freed soon: with 50,000 the garbage collector made a million rows
 # take 15 s instead of 6.
@@ -56,7 +58,59 @@ _OTHER_FORMS = {
 }
 
 
-def decoded(path: Path, content: bytes, encoding: str, first: int = 1) -> str:
+class Readable(Protocol):
+    """A file to read: a Path, or what opens like one and is written as its name."""
+
+    def open(self, mode: Any) -> Any: ...
+    def is_dir(self) -> bool: ...
+    def with_suffix(self, suffix: str) -> Any: ...
+
+
+class Part(NamedTuple):
+    """A part of a file that begins and ends with a row: from `start` up to `stop`, and the line of its first row.
+
+    `start` and `stop` are bytes of a CSV file, row groups of a Parquet file. No `stop` is the end of the file.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    line: int = 1
+
+
+WHOLE = Part()
+
+
+def csv_parts(path: Readable, layout: Layout, size: int) -> list[Part]:
+    """Parts of a CSV file of about `size` bytes; one part if it is UTF-16 or has an unusual delimiter."""
+    if _is_wide(layout.encoding) or not layout.delimiter.isascii():
+        return [WHOLE]
+    parts = []
+    for part, content in _whole_lines(path, size, WHOLE):
+        if b'"' in content:  # a cell may have a line end in it
+            return _parts_with_quotes(path, layout, size)
+        parts.append(part)
+    return [*parts[:-1], parts[-1]._replace(stop=None)] if parts else [WHOLE]
+
+
+def _parts_with_quotes(path: Readable, layout: Layout, size: int) -> list[Part]:
+    """The same for any CSV file, at the speed of Python's csv module, which alone knows where its rows end."""
+    parts, start, line = [], 0, 1
+    with path.open("rb") as file:
+        for _ in range(layout.skip_lines):
+            file.readline()
+        # as latin-1 a character is a byte, and quotes and line ends are where they are in the file's own encoding
+        reader = csv.reader((text.decode("latin-1") for text in file), delimiter=layout.delimiter, strict=True)
+        try:
+            for _ in reader:
+                if (end := file.tell()) - start >= size:
+                    parts.append(Part(start, end, line))
+                    start, line = end, layout.skip_lines + reader.line_num + 1
+        except csv.Error:  # is raised again, with its line, when that part is read
+            pass
+    return [*parts, Part(start, None, line)]
+
+
+def decoded(path: Readable, content: bytes, encoding: str, first: int = 1) -> str:
     """The text of a CSV file, or of a part of it from line `first` on.
 
     Raises SourceError, which names the line or the format, if it is not such a text.
@@ -82,12 +136,13 @@ def decoded(path: Path, content: bytes, encoding: str, first: int = 1) -> str:
         ) from error
 
 
-def csv_blocks(path: Path, layout: Layout, size: int = BLOCK_BYTES) -> Iterator[pd.DataFrame]:
+def csv_blocks(path: Readable, layout: Layout, size: int = BLOCK_BYTES, part: Part = WHOLE) -> Iterator[pd.DataFrame]:
     """The rows of a CSV file, every cell as text, indexed by LINE, in blocks of about `size` bytes.
 
-    There is no block without rows. Raises SourceError, which names the line, for what is not such a file.
+    There is no block without rows. Of a `part` the header is read from the beginning of the file. Raises SourceError,
+    which names the line, for what is not such a file.
     """
-    texts = _texts(path, layout.encoding, size)
+    texts = _texts(path, layout.encoding, size if part.start == 0 else _HEADER_BYTES, part._replace(start=0, line=1))
     number, text = next(texts)
     lines = io.StringIO(text, newline="")
     skipped = len(list(islice(lines, layout.skip_lines)))
@@ -96,9 +151,12 @@ def csv_blocks(path: Path, layout: Layout, size: int = BLOCK_BYTES) -> Iterator[
         raise SourceError(f"{path} is empty after {layout.skip_lines} lines: correct `skip_lines` of its layout")
     _refuse_other_delimiters(path, header[1], layout)
     names = column_names(header[1])
-    begin = lines.tell()
-    before = len(io.StringIO(text[:begin], newline="").readlines())
-    rest = chain([(number + before, text[begin:])], texts)
+    if part.start == 0:
+        begin = lines.tell()
+        before = len(io.StringIO(text[:begin], newline="").readlines())
+        rest = chain([(number + before, text[begin:])], texts)
+    else:
+        rest = chain(_texts(path, layout.encoding, size, part))
     for number, text in rest:
         block = _plain_rows(text, names, layout.delimiter, number)
         if block is None:
@@ -115,18 +173,31 @@ def column_names(header: Sequence[object]) -> list[str]:
     return [str(name).strip() or f"(column {at})" for at, name in enumerate(header, 1)]
 
 
-def _texts(path: Path, encoding: str, size: int) -> Iterator[tuple[int, str]]:
-    """Parts of the file that end where a line ends, each with the number of its first line."""
-    first = 1
+def _texts(path: Readable, encoding: str, size: int, part: Part) -> Iterator[tuple[int, str]]:
+    """Texts of about `size` bytes that end where a line ends, each with the number of its first line."""
+    for lines, content in _whole_lines(path, -1 if _is_wide(encoding) else size, part):
+        yield lines.line, decoded(path, content, encoding, lines.line)
+
+
+def _whole_lines(path: Readable, size: int, part: Part) -> Iterator[tuple[Part, bytes]]:
+    """Parts of `part` of about `size` bytes that end where a line ends, with their bytes. -1 is all at once."""
+    start, line = part.start, part.line
     with path.open("rb") as file:
-        content = file.read(-1 if _is_wide(encoding) else size)
+        file.seek(start)
+
+        def read() -> bytes:
+            left = -1 if part.stop is None else part.stop - file.tell()
+            return file.read(left if size < 0 else size if left < 0 else min(size, left))
+
+        content = read()
         while content:
-            more = file.read(size)
-            end = content.rfind(b"\n") + 1 if more else len(content)
-            if end:
-                yield first, decoded(path, content[:end], encoding, first)
-                first += content.count(b"\n", 0, end)
-            content = content[end:] + more
+            more = read()
+            length = content.rfind(b"\n") + 1 if more else len(content)
+            if length:
+                lines = Part(start, start + length, line)
+                yield lines, content[:length]
+                start, line = start + length, line + content.count(b"\n", 0, length)
+            content = content[length:] + more
 
 
 def _plain_rows(text: str, names: list[str], delimiter: str, first: int) -> pd.DataFrame | None:
@@ -170,7 +241,7 @@ def _any_rows(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> Iterat
         yield pa.concat_tables(parts).combine_chunks().to_pandas().set_index(pd.Index(lines, name=LINE))
 
 
-def _refuse_other_delimiters(path: Path, header: list[str], layout: Layout) -> None:
+def _refuse_other_delimiters(path: Readable, header: list[str], layout: Layout) -> None:
     if len(header) == 1:
         for delimiter, called in _DELIMITERS.items():
             if header[0].count(delimiter) >= _MANY:
@@ -181,7 +252,7 @@ def _refuse_other_delimiters(path: Path, header: list[str], layout: Layout) -> N
                 )
 
 
-def _refuse_other_formats(path: Path, content: bytes, encoding: str) -> None:
+def _refuse_other_formats(path: Readable, content: bytes, encoding: str) -> None:
     begins = content.removeprefix(codecs.BOM_UTF8).lstrip()
     if not _is_wide(encoding) and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} is UTF-16 or UTF-32, not {encoding}: {_another_layout(path)}")
@@ -196,7 +267,7 @@ def _is_wide(encoding: str) -> bool:
 
 
 def _numbered_rows(
-    path: Path, lines: Iterator[str], layout: Layout, first: int, width: int = 0
+    path: Readable, lines: Iterator[str], layout: Layout, first: int, width: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
     """Rows without empty lines, each with the line on which it begins; `first` is the number of the first of `lines`.
 
@@ -218,9 +289,9 @@ def _numbered_rows(
         raise SourceError(f"{path}, line {line}: {wrong}; `sed -n {line}p {path}` shows it") from error
 
 
-def _another_layout(path: Path) -> str:
+def _another_layout(path: Readable) -> str:
     return f"give a layout with the right encoding; `{proposing(path)}` proposes it"
 
 
-def _look(path: Path, line: int) -> str:
+def _look(path: Readable, line: int) -> str:
     return f"fix line {line}; `sed -n {line}p {path}` shows it"

@@ -107,7 +107,7 @@ def load_layout(path: Path) -> Layout:
     return layout
 
 
-def apply_layout(table: pd.DataFrame, layout: Layout, path: Path) -> pd.DataFrame:
+def apply_layout(table: pd.DataFrame, layout: Layout, path: object) -> pd.DataFrame:
     """The table with the columns, numbers and categories of UCI 544, as far as `layout` names them.
 
     `table` has a text in each cell, and `path` is its file, for errors. Raises SourceError if the layout does not fit.
@@ -124,7 +124,7 @@ def apply_layout(table: pd.DataFrame, layout: Layout, path: Path) -> pd.DataFram
     return named.assign(**changed) if changed else named
 
 
-def proposing(path: Path) -> str:
+def proposing(path: object) -> str:
     """The command that proposes a layout for `path`."""
     return f"obesity-levels layout {path} --output layout.yaml"
 

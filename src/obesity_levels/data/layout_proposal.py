@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from msgspec.structs import replace
 
-from obesity_levels.data.cleaning import UNREADABLE, Cells, read_cells
+from obesity_levels.data.cells import UNREADABLE, Cells, read_cells
 from obesity_levels.data.code_order import categories_of_codes, levels_of_codes
 from obesity_levels.data.columns import CODE, Columns, filled_texts, numbers, recognise
 from obesity_levels.data.csv_file import decoded

@@ -60,14 +60,14 @@ class Loss(msgspec.Struct, frozen=True):
         texts = ", ".join(f"{text!r} ({count:,})" for text, count in self.texts.items())
         guess = f"; they look like {' and '.join(self.looks_like)}" if self.looks_like else ""
         return (
-            f"{self.column}: {self.lost:,} of {self.filled:,} filled cells ({self.share:.0%}) are not {allowed}:"
-            f" {texts}{guess}"
+            f"{self.column}: {self.lost:,} of {self.filled:,} filled cells ({self.share:.0%}) are not {allowed}"
+            f"{': ' if texts else ''}{texts}{guess}"
         )
 
 
 def describe_loss(column: pd.Series, lost: npt.NDArray[np.bool_], filled: int) -> Loss:
     """What is lost of a raw column: `lost`, shape (rows,), says which cells; `filled` is the number of filled ones."""
-    texts = column[lost].str.strip().value_counts()
+    texts = column[lost].astype("str").str.strip().value_counts()
     most = {_cut(str(text)): int(times) for text, times in texts.head(_MOST_TEXTS).items()}
     name = str(column.name)
     return Loss(name, filled, int(lost.sum()), most, _guesses(name, texts))

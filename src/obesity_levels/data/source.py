@@ -6,20 +6,28 @@ A layout says how the file is written, and which of its columns and words are th
 import codecs
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from msgspec.structs import replace
 
 from obesity_levels.data.columns import likely_matches
-from obesity_levels.data.csv_file import column_names, csv_blocks
+from obesity_levels.data.csv_file import WHOLE, Part, Readable, column_names, csv_blocks, csv_parts
 from obesity_levels.data.layout import UNCHANGED, Layout, apply_layout, proposing
 from obesity_levels.errors import SourceError
 from obesity_levels.io import LINE
 from obesity_levels.schema import COLUMNS
+
+# What a row takes in a CSV file of this questionnaire, to compare sizes of parts.
+_BYTES_OF_A_ROW = 130
+
+_TYPED = replace(UNCHANGED, format="parquet")
 
 _ROWS_FOR_MATCHES = 10_000
 _ROWS_OF_A_BLOCK = 65_536
@@ -38,26 +46,44 @@ def read_raw(path: Path, required: Sequence[str] = COLUMNS, layout: Layout = UNC
     return table
 
 
-def read_blocks(path: Path, required: Sequence[str], layout: Layout = UNCHANGED) -> Iterator[pd.DataFrame]:
-    """The same rows as `read_raw`, in blocks: CSV and Parquet files may be larger than memory.
+def read_blocks(
+    path: Readable, required: Sequence[str], layout: Layout = UNCHANGED, part: Part = WHOLE, *, numbers: bool = False
+) -> Iterator[pd.DataFrame]:
+    """The same rows as `read_raw`, or a part of them, in blocks: CSV and Parquet files may be larger than memory.
 
-    Raises the same errors, that of a later block when it is reached.
+    With `numbers` the blocks of a Parquet file have the `required` columns only, and its numbers stay numbers, unless
+    the layout changes any of it. Raises the same errors, that of a later block when it is reached.
     """
     begins = read_bytes(path, _BYTES_OF_A_FORMAT)
     if format_of(begins) != layout.format or begins.startswith(b"PK"):  # a workbook, or an error
         blocks = iter([read_table(path, layout)])
+    elif layout.format == "csv":
+        blocks = csv_blocks(path, layout, part=part)
     else:
-        blocks = csv_blocks(path, layout) if layout.format == "csv" else _parquet_blocks(path)
+        blocks = _parquet_blocks(path, part, required if numbers and layout == _TYPED else ())
     first = next(blocks, None)
     if first is None:
-        raise _no_rows(path)
+        if part.start == 0 and part.stop is None:
+            raise _no_rows(path)
+        return
     _refuse_doubled(first, path)
     _check_columns(apply_layout(first, layout, path), required, path)
     for block in chain([first], blocks):
         yield apply_layout(block, layout, path)
 
 
-def read_table(path: Path, layout: Layout) -> pd.DataFrame:
+def parts_of(path: Readable, layout: Layout, size: int) -> list[Part]:
+    """Parts of a file that are about `size` bytes of CSV: they are read in any order, or beside each other.
+
+    A workbook is one part. Raises SourceError if the file cannot be read.
+    """
+    found = format_of(read_bytes(path, _BYTES_OF_A_FORMAT))
+    if found == "parquet":
+        return _parquet_parts(path, size // _BYTES_OF_A_ROW)
+    return csv_parts(path, layout, size) if found == layout.format == "csv" else [WHOLE]
+
+
+def read_table(path: Readable, layout: Layout) -> pd.DataFrame:
     """Read a file of the layout's format as texts, with its own columns, indexed by LINE. Raises SourceError."""
     content = read_bytes(path)
     kind = format_of(content)
@@ -91,7 +117,7 @@ def extra_columns(names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in COLUMNS]
 
 
-def read_bytes(path: Path, most: int = -1) -> bytes:
+def read_bytes(path: Readable, most: int = -1) -> bytes:
     """The content of a file, or its first `most` bytes.
 
     Raises SourceError, which says what to do, if it cannot be read or is empty.
@@ -104,7 +130,9 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: give the path of a CSV or YAML file") from error
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
+        raise SourceError(
+            f"{path} cannot be read ({error.strerror or error}): check the path and its permissions"
+        ) from error
     if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise SourceError(f"{path} is empty: give a CSV file with a header and the 17 columns of UCI 544")
     return content
@@ -123,7 +151,7 @@ def format_of(content: bytes) -> str:
     return "csv"
 
 
-def sheets_of(path: Path) -> dict[str, pd.DataFrame]:
+def sheets_of(path: Readable) -> dict[str, pd.DataFrame]:
     """The cells of each sheet of an Excel workbook, without a header. Raises SourceError if it cannot be read."""
     try:
         return pd.read_excel(path, None, header=None, dtype=object, keep_default_na=False)
@@ -134,7 +162,7 @@ def sheets_of(path: Path) -> dict[str, pd.DataFrame]:
         ) from error
 
 
-def _read_excel(path: Path, layout: Layout) -> pd.DataFrame:
+def _read_excel(path: Readable, layout: Layout) -> pd.DataFrame:
     sheets = sheets_of(path)
     if layout.sheet not in ("", *sheets):
         raise SourceError(
@@ -149,22 +177,62 @@ def _read_excel(path: Path, layout: Layout) -> pd.DataFrame:
     return texts.set_index(pd.Index(texts.index + 1, name=LINE))
 
 
-def _parquet_blocks(path: Path) -> Iterator[pd.DataFrame]:
+def _parquet_parts(path: Readable, most_rows: int) -> list[Part]:
+    """Parts of row groups, of at most so many rows if a row group has not more."""
+    parts, start, line, rows = [], 0, 2, 0  # the header is line 1 of any table
+    with _parquet_file(path) as file:
+        for group in range(file.num_row_groups):
+            more = file.metadata.row_group(group).num_rows
+            if rows and rows + more > most_rows:
+                parts.append(Part(start, group, line))
+                start, line, rows = group, line + rows, 0
+            rows += more
+    return [*parts, Part(start, None, line)]
+
+
+def _parquet_blocks(path: Readable, part: Part = WHOLE, names: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+    """Blocks of texts; with `names` those columns only, of which numbers stay numbers, if the file has them all."""
+    with _parquet_file(path) as file:
+        found = column_names(file.schema_arrow.names)
+        chosen = set(names) <= set(found) and len(set(found)) == len(found) and names
+        columns = [file.schema_arrow.names[found.index(name)] for name in names] if chosen else None
+        groups = range(part.start, file.num_row_groups if part.stop is None else part.stop)
+        line = max(part.line, 2)
+        for batch in file.iter_batches(_ROWS_OF_A_BLOCK, groups, columns):
+            table = _as_texts(batch, numbers=bool(chosen))
+            yield table.set_index(pd.RangeIndex(line, line + len(table), name=LINE))
+            line += len(table)
+
+
+@contextmanager
+def _parquet_file(path: Readable) -> Iterator[pq.ParquetFile]:
     try:
-        first = 2  # the header is line 1 of any table
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS_OF_A_BLOCK):
-            table = _as_texts(batch.to_pandas())
-            yield table.set_index(pd.RangeIndex(first, first + len(table), name=LINE))
-            first += len(table)
+        with path.open("rb") as content:
+            yield pq.ParquetFile(content)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(f"{path} is a Parquet file that cannot be read: make it again") from error
 
 
-def _as_texts(table: pd.DataFrame) -> pd.DataFrame:
-    # an answer may be the index
-    table = table.reset_index(allow_duplicates=True) if any(name is not None for name in table.index.names) else table
-    table.columns = pd.Index(column_names(table.columns))
-    return table.astype(object).map(_text).astype("str")
+def _as_texts(batch: pa.RecordBatch, *, numbers: bool) -> pd.DataFrame:
+    # an index that is only a number of the row has no name of its own
+    named = {
+        at: _as_column(batch[at], numbers=numbers)
+        for at, name in enumerate(batch.schema.names)
+        if not name.startswith("__index_level_")
+    }
+    table = pd.DataFrame(named)
+    table.columns = pd.Index(column_names([batch.schema.names[at] for at in named]))
+    return table
+
+
+def _as_column(column: pa.Array, *, numbers: bool) -> pd.Series:
+    kind = column.type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.fill_null(column.cast(pa.string()), "").to_pandas()
+    if numbers and (pa.types.is_float64(kind) or pa.types.is_integer(kind)):
+        return column.cast(pa.float64(), safe=False).to_pandas()
+    return column.to_pandas().astype(object).map(_text).astype("str")
 
 
 def _text(cell: object) -> str:
@@ -176,7 +244,7 @@ def _joined(blocks: Iterator[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(found) if found else pd.DataFrame()
 
 
-def _check_columns(table: pd.DataFrame, required: Sequence[str], path: Path) -> None:
+def _check_columns(table: pd.DataFrame, required: Sequence[str], path: Readable) -> None:
     missing = [column for column in required if column not in table]
     if missing:
         which = "column" if len(missing) == 1 else "columns"
@@ -188,11 +256,11 @@ def _check_columns(table: pd.DataFrame, required: Sequence[str], path: Path) -> 
         )
 
 
-def _refuse_doubled(table: pd.DataFrame, path: Path) -> None:
+def _refuse_doubled(table: pd.DataFrame, path: Readable) -> None:
     names = list(table.columns)
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(f"{path} has more than one column {', '.join(map(repr, doubled))}: keep one of each")
 
 
-def _no_rows(path: Path) -> SourceError:
+def _no_rows(path: Readable) -> SourceError:
     return SourceError(f"{path} has a header but no rows: give a file with survey rows in it")

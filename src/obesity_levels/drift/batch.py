@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from obesity_levels.data.cleaning import UNREADABLE, losses_of, read_cells
+from obesity_levels.data.cells import UNREADABLE, losses_of, read_cells
 from obesity_levels.data.losses import Loss
 from obesity_levels.data.source import extra_columns
 from obesity_levels.drift.histograms import Floats

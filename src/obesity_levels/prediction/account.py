@@ -1,71 +1,159 @@
 """What became of the rows and cells of a prediction of many rows, and whether they have drifted."""
 
+import json
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tabulate import tabulate
 
-from obesity_levels.data.cleaning import CAUSES, UNREADABLE, losses_of
+from obesity_levels.data.cells import CAUSES, UNREADABLE, losses_of
 from obesity_levels.data.losses import Loss
 from obesity_levels.drift.histograms import Cells, Judgement, Reference, judge
-from obesity_levels.io import join_names
+from obesity_levels.io import NO_LABEL, join_names, level_indices
 from obesity_levels.prediction.table import Predicted
-from obesity_levels.schema import ANSWERS, LEVELS
+from obesity_levels.schema import ANSWERS, LABEL, LEVELS
+
+_SIZE = len(LEVELS)
 
 
 class Account:
-    """Counts over blocks of rows. `reference` is the model's drift reference, if it has one.
+    """Counts of rows. Those of parts of a table add up to those of the table. `reference` is the model's, if any.
 
-    `rows` were read, in `unanswered` of them nothing was answered; `predictions`, shape (7,), are the others by level;
-    `missing`, shape (16, causes), are the cells set missing by question and cause.
+    `counts` are arrays of whole numbers:
+    - `rows`: rows read, and those of them in which nothing was answered;
+    - `predictions`, shape (7,): the others by level;
+    - `missing`, shape (16, causes): cells set missing by question and cause;
+    - `drift`: the counts that the drift verdict needs;
+    - `labels`, shape (7, 7): of rows with a label, if that was read, by label and prediction;
+    - `covered`: those of them whose label is in the prediction set.
+
+    `first_losses` are the losses of the first block in which a column has any: they have its texts.
     """
 
     def __init__(self, reference: Reference | None) -> None:
-        self.rows = self.unanswered = 0
-        self.predictions = np.zeros(len(LEVELS), np.int64)
-        self.missing = np.zeros((len(ANSWERS), len(CAUSES)), np.int64)
-        self._reference = reference
+        self.reference = reference
         self._cells = Cells(reference.columns) if reference else None
-        self._drift = np.zeros(self._cells.total if self._cells else 0, np.int64)
-        self._first_losses: dict[str, Loss] = {}
+        self.counts = {
+            "rows": np.zeros(2, np.int64),
+            "predictions": np.zeros(_SIZE, np.int64),
+            "missing": np.zeros((len(ANSWERS), len(CAUSES)), np.int64),
+            "drift": np.zeros(self._cells.total if self._cells else 0, np.int64),
+            "labels": np.zeros((_SIZE, _SIZE), np.int64),
+            "covered": np.zeros(1, np.int64),
+        }
+        self.first_losses: dict[str, Loss] = {}
 
-    def add(self, rows: pd.DataFrame, predicted: Predicted) -> None:
-        """Count a block of `rows` and what was predicted for them."""
-        self.rows += len(rows)
-        self.unanswered += int((~predicted.answered).sum())
-        self.predictions += np.bincount(predicted.levels, minlength=len(LEVELS))
-        self.missing += np.array([predicted.cells[name].counts() for name in ANSWERS])
-        answers = {name: predicted.cells[name] for name in ANSWERS if name not in self._first_losses}
-        self._first_losses |= {loss.column: loss for loss in losses_of(rows, answers, 0)}
+    def add_rows(self, rows: pd.DataFrame, predicted: Predicted, *, evaluate: bool) -> None:
+        """Count a block of `rows` and what was predicted for them, with `evaluate` their labels too."""
+        counts = self.counts
+        counts["rows"] += len(rows), int((~predicted.answered).sum())
+        counts["predictions"] += np.bincount(predicted.levels, minlength=_SIZE)
+        counts["missing"] += np.array([predicted.cells[name].counts() for name in ANSWERS])
+        answers = {name: predicted.cells[name] for name in ANSWERS if name not in self.first_losses}
+        self.first_losses |= {loss.column: loss for loss in losses_of(rows, answers, 0)}
         if self._cells is not None:
-            self._drift += self._cells.count(predicted.matrix, predicted.levels)
+            counts["drift"] += self._cells.count(predicted.matrix, predicted.levels)
+        if evaluate:
+            labels = level_indices(predicted.cells[LABEL].values)[predicted.answered]
+            known = labels != NO_LABEL
+            pairs = labels[known] * _SIZE + predicted.levels[known]
+            counts["labels"] += np.bincount(pairs, minlength=_SIZE**2).reshape(_SIZE, _SIZE)
+            if predicted.sets is not None:
+                counts["covered"] += int((predicted.sets[known] >> labels[known] & 1).sum())
+
+    def add(self, other: "Account") -> None:
+        """Add the counts of other rows."""
+        self.add_counts({name: found.tolist() for name, found in other.counts.items()})
+        self.first_losses = other.first_losses | self.first_losses
+
+    def add_counts(self, counts: dict[str, list[Any]]) -> None:
+        """Add counts that are kept as `counts_json` gives them."""
+        for name, found in counts.items():
+            self.counts[name] += np.array(found, np.int64)
+
+    def counts_json(self) -> bytes:
+        """The counts, to be kept with the rows. No answer of a person is in them."""
+        return json.dumps({name: found.tolist() for name, found in self.counts.items()}).encode()
 
     def losses(self) -> list[Loss]:
-        """The columns with cells that are unreadable or off their scale, in all rows; texts are of the first block."""
+        """The columns with cells that are unreadable or off their scale, in all rows.
+
+        Their texts are of the first block, and there are none of rows that another run has read.
+        """
         found = []
-        for name, loss in self._first_losses.items():
-            counts = self.missing[ANSWERS.index(name)]
-            filled = self.rows - int(counts[:UNREADABLE].sum())
-            found.append(Loss(name, filled, int(counts[UNREADABLE:].sum()), loss.texts, loss.looks_like))
+        rows = int(self.counts["rows"][0])
+        for name, counts in zip(ANSWERS, self.counts["missing"], strict=True):
+            if lost := int(counts[UNREADABLE:].sum()):
+                first = self.first_losses.get(name)
+                filled = rows - int(counts[:UNREADABLE].sum())
+                found.append(Loss(name, filled, lost, first.texts if first else {}, first.looks_like if first else []))
         return found
 
     def drift(self) -> Judgement | None:
         """The verdict on all rows with a prediction; None without a reference."""
-        if self._reference is None or self._cells is None:
+        if self.reference is None or self._cells is None:
             return None
-        return judge(self._reference, self._cells, self._drift)
+        return judge(self.reference, self._cells, self.counts["drift"])
+
+    def scores(self) -> dict[str, Any]:
+        """Scores of the rows with a label: accuracy, F1 weighted by support, recall by level, coverage of the sets.
+
+        Nothing if there is none; None for a level that no row has.
+        """
+        labels: npt.NDArray[np.int64] = self.counts["labels"]
+        support, predicted, right = labels.sum(axis=1), labels.sum(axis=0), labels.diagonal()
+        if not (rows := int(support.sum())):
+            return {}
+        f1 = 2 * right / np.maximum(support + predicted, 1)
+        recalls = [int(r) / int(n) if n else None for r, n in zip(right, support, strict=True)]
+        return {
+            "rows": rows,
+            "accuracy": int(right.sum()) / rows,
+            "f1_weighted": float((f1 * support).sum() / rows),
+            "prediction_set_coverage": int(self.counts["covered"][0]) / rows,
+            "recall": dict(zip(LEVELS, recalls, strict=True)),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The account as JSON-like content."""
+        rows, unanswered = self.counts["rows"].tolist()
+        missing = {
+            name: dict(zip(CAUSES, counts, strict=True))
+            for name, counts in zip(ANSWERS, self.counts["missing"].tolist(), strict=True)
+        }
+        content = {
+            "rows": rows,
+            "rows_without_an_answer": unanswered,
+            "predictions": dict(zip(LEVELS, self.counts["predictions"].tolist(), strict=True)),
+            "cells_set_missing": missing,
+        }
+        if judgement := self.drift():
+            rate = self.reference and self.reference.false_alarms("counts", judgement.rows)
+            content["drift"] = {
+                "verdict": judgement.verdict,
+                "alarms": [column.name for column in judgement.columns if column.alarm],
+                "false_alarm_rate": rate and {"rows": rate.rows, "rate": rate.rate},
+            }
+        return content | ({"scores": scores} if (scores := self.scores()) else {})
 
     def __str__(self) -> str:
         """The account as tables for a terminal."""
-        counts = zip(LEVELS, self.predictions.tolist(), strict=True)
-        levels = tabulate(counts, ["predicted", "rows"], "github", intfmt=",")
-        causes = [(name, *row) for name, row in zip(ANSWERS, self.missing.tolist(), strict=True) if sum(row)]
-        missing = tabulate(causes, ["cells set missing", *CAUSES], "github", intfmt=",")
-        lines = [f"rows: {self.rows:,}, of which {self.unanswered:,} have no answer", "", levels]
+        found = self.to_dict()
+        levels = tabulate(found["predictions"].items(), ["predicted", "rows"], "github", intfmt=",")
+        lines = [f"rows: {found['rows']:,}, of which {found['rows_without_an_answer']:,} have no answer", "", levels]
+        causes = [(name, *row.values()) for name, row in found["cells_set_missing"].items() if any(row.values())]
         if causes:
-            lines += ["", missing]
-        if judgement := self.drift():
-            alarms = [column.name for column in judgement.columns if column.alarm]
-            lines += ["", f"drift: {judgement.verdict}{' in ' + join_names(alarms) if alarms else ''}"]
-            if self._reference and (rate := self._reference.false_alarms("counts", judgement.rows)):
-                lines.append(f"(of batches of {rate.rows} rows without drift {rate.rate:.1%} alarm)")
+            lines += ["", tabulate(causes, ["cells set missing", *CAUSES], "github", intfmt=",")]
+        if scores := found.get("scores"):
+            flat = {name: score for name, score in scores.items() if isinstance(score, float)}
+            flat |= {f"recall of {level}": score for level, score in scores["recall"].items()}
+            rows = [(name.replace("_", " "), score) for name, score in flat.items()]
+            lines += ["", tabulate(rows, [f"of {scores['rows']:,} rows with a label", ""], "github", floatfmt=".4f")]
+        if drift := found.get("drift"):
+            alarms = f" in {join_names(drift['alarms'])}" if drift["alarms"] else ""
+            lines += ["", f"drift: {drift['verdict']}{alarms}"]
+            if rate := drift["false_alarm_rate"]:
+                lines.append(f"(of batches of {rate['rows']} rows without drift {rate['rate']:.1%} alarm)")
         return "\n".join(lines)

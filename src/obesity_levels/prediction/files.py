@@ -1,86 +1,148 @@
-"""Predictions for files that may be larger than memory: read in blocks, predicted, and written under another name."""
+"""Predictions for files that may be larger than memory, to one file or to a folder of parts."""
 
-import glob
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from obesity_levels.data.layout import UNCHANGED, Layout
+from obesity_levels.data.csv_file import WHOLE
+from obesity_levels.data.layout import Layout
 from obesity_levels.data.losses import refuse_losses
-from obesity_levels.data.source import read_blocks
-from obesity_levels.drift.histograms import load_reference
-from obesity_levels.errors import ArtifactError, SourceError
-from obesity_levels.model.classifier import load_classifier
-from obesity_levels.params import CleanParams
-from obesity_levels.paths import DRIFT_REFERENCE
+from obesity_levels.data.source import parts_of
+from obesity_levels.errors import RunError
 from obesity_levels.prediction.account import Account
-from obesity_levels.prediction.table import PREDICTION_SET, output_schema, predict_table
-from obesity_levels.schema import ANSWERS
+from obesity_levels.prediction.run import differences
+from obesity_levels.prediction.storage import File, Folder
+from obesity_levels.prediction.table import PREDICTION_SET, output_schema
+from obesity_levels.prediction.task import COUNTS, FilePart, Task, load_model, predict_part, predicted_blocks
 
-_FORMATS = (".csv", ".parquet")
+PART_BYTES = 1 << 25
+"""Bytes of CSV in a part: some 250,000 rows, which take a second or two."""
 
+RUN, ACCOUNT = "_run.json", "_account.json"
+"""What a folder of parts holds beside them: what they were made from, and the account of all rows."""
 
-def input_files(given: Sequence[str]) -> list[Path]:
-    """The files that are named, sorted: each of `given` is a file, a folder of CSV or Parquet files, or a pattern.
+_AT_ONCE = 16
 
-    Raises SourceError where there is none.
-    """
-    found: list[Path] = []
-    for name in given:
-        path = Path(name)
-        if path.is_dir():
-            files = [file for file in sorted(path.iterdir()) if file.suffix in _FORMATS]
-        else:
-            # Path.glob takes no absolute pattern.
-            files = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(name))]  # noqa: PTH207
-        if not files:
-            raise SourceError(f"{name} is no file, no folder with {' or '.join(_FORMATS)} files, and no pattern of any")
-        found += files
-    return found
+Runner = Callable[[Task, Sequence[FilePart], str], Iterator[Account]]
+"""Predicts parts into a folder, in any order; gives the account of each when its file is complete."""
 
 
-def predict_files(
-    inputs: Sequence[Path], output: Path, model: Path, layout: Layout, params: CleanParams, keep: Sequence[str] = ()
+def file_parts(inputs: Sequence[File], layout: Layout, size: int = PART_BYTES) -> list[FilePart]:
+    """The parts of all files, in their order. An object in S3 is one part if it is CSV. Raises SourceError."""
+    found = [
+        (str(file), part)
+        for file in inputs
+        for part in (parts_of(file, layout, size) if isinstance(file, Path) or file.suffix == ".parquet" else [WHOLE])
+    ]
+    return [FilePart(file, part, f"part-{at:06}.parquet") for at, (file, part) in enumerate(found)]
+
+
+def here(task: Task, parts: Sequence[FilePart], folder: str) -> Iterator[Account]:
+    """The Runner that predicts one part after the other, in this process."""
+    return (predict_part(task, part, folder) for part in parts)
+
+
+def predict_to_file(
+    task: Task, parts: Sequence[FilePart], output: Path, run: dict[str, Any], max_lost_share: float
 ) -> Account:
-    """Predict the rows of `inputs`, which are written as `layout` says, with the model in the folder `model`.
+    """Predict `parts` to a .parquet or .csv file, in their order. It appears when it is complete.
 
-    A Parquet file needs no layout of its own if that is UNCHANGED. Writes `output`, a .parquet or .csv file, with the
-    columns `keep` first. It appears when it is complete; after an error there is none. Raises SourceError for a file
-    that cannot be read, or if too many answers of a column are lost (`params.max_lost_share`), ArtifactError for the
-    model.
+    `run`, as `describe_run` gives it, goes into the metadata of a Parquet file. Raises SourceError for a file that
+    cannot be read, or if more than `max_lost_share` of a column is lost, ArtifactError for the model.
     """
-    classifier = load_classifier(model)
-    reference_path = model / DRIFT_REFERENCE
-    reference = load_reference(reference_path, classifier.manifest) if reference_path.exists() else None
-    marks = classifier.manifest.missing_marks
-    account = Account(reference)
-    schema = output_schema(classifier.manifest, keep)
-    with _written(output, schema) as write, tqdm(unit=" rows", unit_scale=True, disable=None) as progress:
-        for path in inputs:
-            for block in read_blocks(path, [*ANSWERS, *keep], _layout_of(path, layout)):
-                predicted = predict_table(block, classifier, params.missing_marks if marks is None else marks, keep)
-                write(predicted.table)
-                account.add(block, predicted)
-                progress.update(len(block))
-        refuse_losses(account.losses(), params.max_lost_share, ", ".join(map(str, inputs)))
+    model = load_model(task.model)
+    account = Account(model.reference)
+    with _written(output, output_schema(model.classifier.manifest, task.keep), run) as write:
+        for part in _progress(parts, account):
+            for table in predicted_blocks(task, part, account):
+                write(table)
+        refuse_losses(account.losses(), max_lost_share, ", ".join(run["inputs"]))
     return account
 
 
-def _layout_of(path: Path, layout: Layout) -> Layout:
-    is_parquet = layout == UNCHANGED and path.suffix == ".parquet"
-    return msgspec.structs.replace(layout, format="parquet") if is_parquet else layout
+def predict_to_folder(
+    task: Task,
+    parts: Sequence[FilePart],
+    folder: Folder,
+    run: dict[str, Any],
+    runner: Runner,
+    max_lost_share: float,
+    *,
+    overwrite: bool,
+) -> Account:
+    """Predict `parts` to files of a folder; where a run with an equal `run` has ended early, only what is missing.
+
+    At the end the account is written beside them. Raises RunError if the folder holds anything else and is not to be
+    overwritten; the other errors are those of `predict_to_file`.
+    """
+    names = folder.names()
+    if foreign := [name for name in names if not _is_ours(name)]:
+        raise RunError(f"{folder} holds other files ({foreign[0]}): name another folder")
+    if overwrite:
+        folder.remove(names)
+        names = []
+    if RUN in names:
+        if changed := differences(json.loads(folder.read(RUN)), run):
+            raise RunError(
+                f"{folder} was begun with other values of {', '.join(changed)} ({RUN}):"
+                " give --overwrite to begin again, or name another folder"
+            )
+    elif any(not name.endswith(".tmp") for name in names):
+        raise RunError(f"{folder} holds predictions without {RUN}: give --overwrite, or name another folder")
+    else:
+        folder.write(RUN, _json(run))
+    account = Account(load_model(task.model).reference)
+    missing = [part for part in parts if part.output not in names]
+    with ThreadPoolExecutor(_AT_ONCE) as readers:
+        for counts in readers.map(lambda name: _counts(folder, name), sorted({p.output for p in parts} & set(names))):
+            account.add_counts(counts)
+    for found in _progress(runner(task, missing, str(folder)), account, len(parts), len(parts) - len(missing)):
+        account.add(found)
+    # what killed processes have left
+    folder.remove([name for name in folder.names() if name.endswith(".tmp")])
+    refuse_losses(account.losses(), max_lost_share, ", ".join(run["inputs"]))
+    folder.write(ACCOUNT, _json(account.to_dict() | {"run": run}))
+    return account
+
+
+def _progress(items: Any, account: Account, total: int | None = None, done: int = 0) -> Iterator[Any]:
+    """The items; on a terminal a bar with the parts, the time left, and the rows a second."""
+    before = int(account.counts["rows"][0])
+    with tqdm(items, unit=" parts", total=total or len(items), initial=done, disable=None) as bar:
+        for item in bar:
+            yield item
+            elapsed = bar.format_dict["elapsed"] or 1
+            bar.set_postfix_str(f"{(int(account.counts['rows'][0]) - before) / elapsed:,.0f} rows/s")
+
+
+def _is_ours(name: str) -> bool:
+    return name in (RUN, ACCOUNT) or name.endswith(".tmp") or (name.startswith("part-") and name.endswith(".parquet"))
+
+
+def _counts(folder: Folder, name: str) -> dict[str, Any]:
+    try:
+        with folder.open(name) as file:
+            return json.loads((pq.ParquetFile(file).metadata.metadata or {})[COUNTS.encode()])
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise RunError(f"{folder}/{name} was not written by this run: remove it, and run again") from error
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
 @contextmanager
-def _written(output: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+def _written(output: Path, schema: pa.Schema, run: dict[str, Any]) -> Iterator[Callable[[pa.Table], None]]:
     """What writes a table to `output`, which appears at the end."""
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
@@ -88,12 +150,11 @@ def _written(output: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], N
         if output.suffix == ".parquet":
             with pq.ParquetWriter(temporary, schema) as writer:
                 yield writer.write_table
-        elif output.suffix == ".csv":
+                writer.add_key_value_metadata({"run": json.dumps(run)})
+        else:
             fields = [pa.field(field.name, pa.string()) if field.name == PREDICTION_SET else field for field in schema]
             with pa.csv.CSVWriter(temporary, pa.schema(fields)) as writer:
                 yield lambda table: writer.write_table(_without_lists(table))
-        else:
-            raise ArtifactError(f"{output} must end with .parquet or .csv")
         temporary.replace(output)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT
 from tests.strategies import few_examples, tables
 
-from obesity_levels.data.cleaning import CAUSES, REASON, clean_rows
+from obesity_levels.data.cells import CAUSES
+from obesity_levels.data.cleaning import REASON, clean_rows
 from obesity_levels.data.simulation import as_text, damaged, draw_people
 from obesity_levels.errors import TooFewRowsError
 from obesity_levels.params import load_params

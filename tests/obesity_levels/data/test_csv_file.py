@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import few_examples
 
-from obesity_levels.data.csv_file import csv_blocks
+from obesity_levels.data.csv_file import WHOLE, csv_blocks, csv_parts
 from obesity_levels.data.layout import UNCHANGED
 from obesity_levels.errors import SourceError
 
@@ -33,10 +33,12 @@ def files(draw: st.DrawFn) -> bytes:
     return text.encode() + wrong
 
 
-def read(path, size: int) -> list | str:
+def read(path, size: int, part_size: int | None = None) -> list | str:
     """The rows with their lines, or the error."""
+    parts = csv_parts(path, UNCHANGED, part_size) if part_size else [WHOLE]
     try:
-        return [(line, *row) for block in csv_blocks(path, UNCHANGED, size) for line, *row in block.itertuples()]
+        blocks = [block for part in parts for block in csv_blocks(path, UNCHANGED, size, part)]
+        return [(line, *row) for block in blocks for line, *row in block.itertuples()]
     except SourceError as error:
         return str(error)
 
@@ -49,6 +51,22 @@ def test_blocks_of_any_size_have_the_same_rows_or_an_error(tmp_path_factory, con
     path.write_bytes(content)
     found, expected = read(path, size), read(path, 1_000_000)
     assert found == expected or (isinstance(found, str) and isinstance(expected, str))
+
+
+@few_examples
+@given(files(), st.integers(1, 60))
+def test_parts_of_any_size_have_together_the_same_rows_or_an_error(tmp_path_factory, content, size):
+    path = tmp_path_factory.mktemp("csv") / "rows.csv"
+    path.write_bytes(content)
+    found, expected = read(path, 1_000_000, part_size=size), read(path, 1_000_000)
+    assert found == expected or (isinstance(found, str) and isinstance(expected, str))
+
+
+def test_a_large_file_has_many_parts(tmp_path):
+    path = tmp_path / "rows.csv"
+    for cell in ("1", '"a\nb"'):
+        path.write_text("x,y,z\n" + f"{cell},2,3\n" * 100)
+        assert len(csv_parts(path, UNCHANGED, 50)) >= 10
 
 
 @few_examples

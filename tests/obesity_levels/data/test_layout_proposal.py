@@ -17,7 +17,7 @@ from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.strategies import few_examples
 
-from obesity_levels.data.cleaning import read_cells
+from obesity_levels.data.cells import read_cells
 from obesity_levels.data.layout import UNCHANGED, load_layout
 from obesity_levels.data.layout_proposal import Proposal, propose_layout
 from obesity_levels.data.simulation import Population, as_text, draw_people

@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 from tests.serving import PATIENT
 from tests.strategies import few_examples
 
-from obesity_levels.data.cleaning import clean_rows, losses_of, read_cells
+from obesity_levels.data.cells import losses_of, read_cells
+from obesity_levels.data.cleaning import clean_rows
 from obesity_levels.data.simulation import as_text, draw_people
 from obesity_levels.errors import SourceError
 from obesity_levels.params import load_params

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,30 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tests.command import exit_status
+from sklearn import metrics
+from tests.prediction import HEADER, ROW, file, predict
 
+from obesity_levels.data.cells import read_cells
 from obesity_levels.model.classifier import load_classifier
-from obesity_levels.schema import ANSWERS, LABEL, LEVELS
+from obesity_levels.prediction import files
+from obesity_levels.schema import LABEL, LEVELS
 
-HEADER = ",".join(ANSWERS)
-ROW = "Female,21.0,1.62,64.0,yes,no,2.0,3.0,Sometimes,no,2.0,no,0.0,1.0,no,Public_Transportation"
 MARK = "sekret-4711"
-
-
-@pytest.fixture
-def project(small_clone, monkeypatch):
-    monkeypatch.chdir(small_clone.path)
-    return small_clone.path
-
-
-def predict(*arguments: str | Path) -> int:
-    return exit_status("predict", *map(str, arguments))
-
-
-def file(folder: Path, content: str, name: str = "rows.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode(errors="surrogateescape"))
-    return path
 
 
 def test_the_rows_of_a_csv_file_are_predicted_to_parquet(project, tmp_path, capsys):
@@ -145,6 +131,18 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_nothing(project, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_sigterm_ends_it_and_leaves_nothing(project, tmp_path, monkeypatch):
+    real = files.predicted_blocks
+
+    def killed(*arguments):
+        yield from real(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(files, "predicted_blocks", killed)
+    assert predict("data/raw.csv", "--to", tmp_path / "out.csv") == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_without_files_is_an_error(project, tmp_path, capsys):
     assert predict(tmp_path / "none-*.csv", "--to", tmp_path / "out.csv") == 1
     assert "none-*.csv is no file" in capsys.readouterr().err
@@ -156,3 +154,38 @@ def test_levels_of_all_rows_are_counted(project, tmp_path, capsys):
     said = capsys.readouterr().out
     for level in LEVELS:
         assert any(level in line and f"{counts.get(level, 0):,} |" in line for line in said.splitlines())
+
+
+def test_scores_are_those_of_the_rows_with_a_label(project, tmp_path, raw, capsys):
+    raw.loc[:9, LABEL] = ""
+    raw.to_csv(tmp_path / "rows.csv", index=False)
+    out = tmp_path / "out.parquet"
+    assert predict(tmp_path / "rows.csv", "--to", out, "--evaluate", "--keep", LABEL) == 0
+    said = capsys.readouterr().out
+    rows = pq.read_table(out).to_pandas()
+    rows[LABEL] = read_cells(rows, [])[LABEL].values
+    rows = rows[rows[LABEL].notna() & rows["prediction"].notna()]
+    covered = [level in levels for level, levels in zip(rows[LABEL], rows["prediction_set"], strict=True)]
+    expected = {
+        "accuracy": metrics.accuracy_score(rows[LABEL], rows["prediction"]),
+        "f1 weighted": metrics.f1_score(rows[LABEL], rows["prediction"], average="weighted"),
+        "prediction set coverage": sum(covered) / len(rows),
+        "recall of Normal Weight": (rows["prediction"][rows[LABEL] == "Normal_Weight"] == "Normal_Weight").mean(),
+    }
+    assert f"of {len(rows):,} rows with a label" in said
+    for name, score in expected.items():
+        assert any(name in line and f"{score:.4f}" in line for line in said.splitlines()), name
+
+
+def test_labels_are_not_asked_for_otherwise(project, tmp_path, raw):
+    raw.drop(columns=LABEL).to_csv(tmp_path / "rows.csv", index=False)
+    assert predict(tmp_path / "rows.csv", "--to", tmp_path / "out.csv") == 0
+    assert predict(tmp_path / "rows.csv", "--to", tmp_path / "other.csv", "--evaluate") == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--to", "x.json"], ["--to", "x.csv", "--jobs", "2"], ["--to", "x/", "--jobs", "2", "--scheduler", "tcp://x:1"]],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(project, options):
+    assert predict("data/raw.csv", *options) == 2

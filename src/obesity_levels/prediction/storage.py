@@ -1,0 +1,154 @@
+"""Files of this machine and objects in S3, by pyarrow's own file systems: their settings are the AWS_ variables."""
+
+import glob
+import hashlib
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from obesity_levels.errors import SourceError
+
+S3 = "s3://"
+_FORMATS = (".csv", ".parquet")
+
+
+class S3File:
+    """An object in S3, which opens like a Path. `uri` is s3://bucket/key."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def __str__(self) -> str:
+        return self.uri
+
+    @property
+    def suffix(self) -> str:
+        """That of its name, such as `.csv`."""
+        return PurePosixPath(self.uri).suffix
+
+    def with_suffix(self, suffix: str) -> str:
+        """Its address with another suffix."""
+        return self.uri.removesuffix(self.suffix) + suffix
+
+    def is_dir(self) -> bool:
+        """No: a folder of objects has no address of its own."""
+        return False
+
+    def open(self, _: Any = "rb") -> pa.NativeFile:
+        """The object to read. Raises FileNotFoundError if there is none, OSError if it cannot be read."""
+        return _filesystem(self.uri).open_input_file(_path(self.uri))
+
+
+File = Path | S3File
+
+
+def file_of(name: str) -> File:
+    """The file with this path, or address in S3."""
+    return S3File(name) if name.startswith(S3) else Path(name)
+
+
+def input_files(given: Sequence[str]) -> list[File]:
+    """The files that are named, sorted: each of `given` is a file, a folder of CSV or Parquet files, or a pattern.
+
+    Raises SourceError where there is none.
+    """
+    found: list[File] = []
+    for name in given:
+        files = [file_of(file) for file in sorted(_s3_names(name) if name.startswith(S3) else _local_names(name))]
+        if not files:
+            raise SourceError(f"{name} is no file, no folder with {' or '.join(_FORMATS)} files, and no pattern of any")
+        found += files
+    return found
+
+
+def fingerprint(file: File) -> str:
+    """What changes when the file changes: its sha256; of an object in S3, which is not read for it, size and time."""
+    if isinstance(file, S3File):
+        info = _filesystem(file.uri).get_file_info(_path(file.uri))
+        return f"{info.size} bytes of {info.mtime}"
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+class Folder:
+    """A folder to write to, of this machine or in S3. A file in it appears when it is complete."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._filesystem, self._path = _filesystem(uri), _path(uri).rstrip("/")
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def names(self) -> list[str]:
+        """The names of the files in it; none if it does not exist."""
+        files = self._filesystem.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
+        return sorted(file.base_name for file in files if file.base_name)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        with self.open(name) as file:
+            return file.read()
+
+    def open(self, name: str) -> pa.NativeFile:
+        """A file, to read."""
+        return self._filesystem.open_input_file(f"{self._path}/{name}")
+
+    def write(self, name: str, content: bytes | pa.Buffer) -> None:
+        """Write a file, or replace it. Raises OSError, of a full disk for instance."""
+        if self.uri.startswith(S3):  # an object is there when all of it has arrived
+            with self._filesystem.open_output_stream(f"{self._path}/{name}") as file:
+                file.write(content)
+            return
+        self._filesystem.create_dir(self._path)
+        temporary = f"{self._path}/.{name}.{os.uname().nodename}.{os.getpid()}.tmp"
+        try:
+            with self._filesystem.open_output_stream(temporary) as file:
+                file.write(content)
+            self._filesystem.move(temporary, f"{self._path}/{name}")
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files."""
+        for name in names:
+            self._filesystem.delete_file(f"{self._path}/{name}")
+
+
+def _local_names(name: str) -> list[str]:
+    path = Path(name)
+    if path.is_dir():
+        return [str(file) for file in path.iterdir() if file.suffix in _FORMATS]
+    # Path.glob takes no absolute pattern.
+    return [name] if path.exists() else glob.glob(name)  # noqa: PTH207
+
+
+def _s3_names(name: str) -> list[str]:
+    filesystem, path = _filesystem(name), _path(name)
+    if filesystem.get_file_info(path).type == fs.FileType.File:
+        return [name]
+    folder, is_pattern = (path.rsplit("/", 1)[0], True) if "*" in path else (path.rstrip("/"), False)
+    files = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    return [
+        f"{S3}{file.path}"
+        for file in files
+        if (fnmatch(file.path, path) if is_pattern else PurePosixPath(file.path).suffix in _FORMATS)
+    ]
+
+
+def _filesystem(uri: str) -> fs.FileSystem:
+    if not uri.startswith(S3):
+        return fs.LocalFileSystem()
+    # the one of the usual variables that pyarrow does not read itself
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return fs.S3FileSystem(endpoint_override=endpoint)
+
+
+def _path(uri: str) -> str:
+    return uri.removeprefix(S3)
