@@ -16,14 +16,15 @@ from tests.conftest import ROOT
 from tests.prediction import content, many_files, said_by, start
 from tests.waiting import eventually
 
-WITHOUT_PACKAGE = f"import sys; sys.path.remove({str(ROOT / 'src')!r}); "
-WORKER = "from distributed.cli.dask_worker import main; main()"
+WITHOUT_PACKAGE = (
+    f"import sys; sys.path.remove({str(ROOT / 'src')!r}); from distributed.cli.dask_worker import main; main()"
+)
 
 
 @contextmanager
-def running(python: Path, *arguments: str | Path, log: Path, **options) -> Iterator[subprocess.Popen]:
+def running(*arguments: str | Path, log: Path, **options) -> Iterator[subprocess.Popen]:
     with log.open("w") as output:
-        process = subprocess.Popen([python, *arguments], stdout=output, stderr=output, **options)
+        process = subprocess.Popen(arguments, stdout=output, stderr=output, **options)
         try:
             yield process
         finally:
@@ -37,21 +38,22 @@ class Cluster:
     def __init__(self, python: Path, folder: Path, stack: ExitStack) -> None:
         self.python, self.folder, self.stack = python, folder, stack
         found = folder / "scheduler.json"
-        arguments = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-        self._start(*arguments, "--scheduler-file", found, name="scheduler")
+        arguments = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", found]
+        self._start(python.with_name("dask"), *arguments, name="scheduler")
         eventually(found.exists, self.logs)
         self.address = json.loads(found.read_text())["address"]
         self.workers: list[subprocess.Popen] = []
 
-    def add_worker(self, *, before: str = "", **options) -> None:
+    def add_worker(self, *worker: str | Path, **options) -> None:
+        worker = worker or (self.python.with_name("dask"), "worker")
         name = f"worker{len(self.workers)}"
         more = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--name", name, "--local-directory", self.folder]
-        self.workers.append(self._start("-c", before + WORKER, self.address, *more, name=name, **options))
+        self.workers.append(self._start(*worker, self.address, *more, name=name, **options))
         eventually(lambda: f"name: {name}" in self.logs(), self.logs)
 
     def _start(self, *arguments: str | Path, name: str, **options) -> subprocess.Popen:
         log = self.folder / f"{name}.log"
-        return self.stack.enter_context(running(self.python, *arguments, log=log, **options))
+        return self.stack.enter_context(running(*arguments, log=log, **options))
 
     def logs(self) -> str:
         return "\n".join(log.read_text() for log in self.folder.glob("*.log"))
@@ -123,7 +125,7 @@ def test_another_model_on_a_worker_is_an_error(cluster, project, tmp_path):
 
 
 def test_a_worker_without_the_package_is_an_error(cluster, project, tmp_path):
-    cluster.add_worker(before=WITHOUT_PACKAGE)
+    cluster.add_worker(cluster.python, "-c", WITHOUT_PACKAGE)
     arguments = ["data/raw.csv", "--to", tmp_path / "parts", "--scheduler", cluster.address]
     assert "does not have this package" in said_by(start(cluster.python, *arguments), 1)
 
