@@ -1,6 +1,5 @@
 """The cells of raw columns, read one by one: a number or a category, or missing for a cause. Nothing is invented."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,7 +89,7 @@ def losses_of(raw: pd.DataFrame, cells: Mapping[str, Cells], least_share: float)
 
 
 def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:
-    if name in SCALES and raw.dtype == np.float64:
+    if name in SCALES and raw.dtype.kind in "iuf":
         return _read_numbers(raw, name, missing_marks)
     at, found = pd.factorize(raw, use_na_sentinel=False)
     text = found.str.strip()
@@ -116,10 +115,19 @@ def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cel
 
 def _read_numbers(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:
     """The cells of a column that has numbers already: the same as of their texts."""
-    values = raw.to_numpy()
+    values = raw.to_numpy(np.float64)
     low, high = SCALES[name]
-    marks = [float(mark) for mark in missing_marks if re.fullmatch(_NUMBER, mark.strip())]
+    kind = float if raw.dtype.kind == "f" else int
+    marks = [float(mark) for mark in missing_marks if _is_text_of(kind, mark.strip())]
     conditions = [np.isnan(values), np.isin(values, marks), (values >= low) & (values <= high)]
     cause = np.select(conditions, [EMPTY, MARKER, VALID], OUT_OF_SCALE).astype(np.int8)
     usable = np.where(cause == VALID, values, np.nan)
     return Cells(name, raw.index, np.arange(len(raw)), usable, cause, np.zeros(len(raw), np.bool_), values)
+
+
+def _is_text_of(kind: type[float] | type[int], mark: str) -> bool:
+    """Whether a mark is how Python writes a number of this kind: `99` is one of int, `99.0` of float."""
+    try:
+        return str(kind(float(mark))) == mark
+    except (ValueError, OverflowError):
+        return False

@@ -231,7 +231,7 @@ def _as_column(column: pa.Array, *, numbers: bool) -> pd.Series:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pc.fill_null(column.cast(pa.string()), "").to_pandas()
     if numbers and (pa.types.is_float64(kind) or pa.types.is_integer(kind)):
-        return column.cast(pa.float64(), safe=False).to_pandas()
+        return column.to_pandas()
     return column.to_pandas().astype(object).map(_text).astype("str")
 
 

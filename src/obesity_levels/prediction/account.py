@@ -54,7 +54,7 @@ class Account:
         answers = {name: predicted.cells[name] for name in ANSWERS if name not in self.first_losses}
         self.first_losses |= {loss.column: loss for loss in losses_of(rows, answers, 0)}
         if self._cells is not None:
-            counts["drift"] += self._cells.count(predicted.matrix, predicted.levels)
+            counts["drift"] += self._cells.count_many(predicted.matrix, predicted.levels)
         if evaluate:
             labels = level_indices(predicted.cells[LABEL].values)[predicted.answered]
             known = labels != NO_LABEL

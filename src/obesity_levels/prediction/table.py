@@ -55,17 +55,19 @@ def predict_table(
     matrix = input_matrix(answers[answered], classifier.manifest.profile)
     probabilities = classifier.probabilities(matrix)
     levels = most_probable(probabilities)
-    # Of each row its place among those that have a prediction, or null.
-    place = pa.array(np.cumsum(answered) - 1, mask=~answered)
     columns = [_LEVELS.take(pa.array(levels)), *(pa.array(column) for column in probabilities.T.astype(np.float64))]
     sets = None
     if thresholds := classifier.manifest.prediction_sets:
         highest = thresholds[max(thresholds, key=float)]
         sets = set_numbers(probabilities, matrix, classifier.manifest.features, highest)
         columns.append(_SETS.take(pa.array(sets)))
+    if not answered.all():
+        # of each row its place among those that have a prediction, or null
+        place = pa.array(np.cumsum(answered) - 1, mask=~answered)
+        columns = [column.take(place) for column in columns]
     kept = [pa.array(rows[name].astype("str")) for name in keep]
     schema = output_schema(classifier.manifest, keep)
-    table = pa.table([*kept, *(column.take(place) for column in columns)], schema=schema)
+    table = pa.table([*kept, *columns], schema=schema)
     return Predicted(table, cells, answered, matrix, levels, sets)
 
 

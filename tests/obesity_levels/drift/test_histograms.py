@@ -108,12 +108,15 @@ def test_a_number_lies_in_the_last_cell_whose_edge_it_reaches(world, data):
     matrix[:, at] = values
     present, missing = cells.of_column(cells.count(matrix, np.zeros(len(values), dtype=np.int64)), at)
     assert [int(missing), *present.tolist()] == np.bincount(expected, minlength=len(present) + 1).tolist()
+    present, missing = cells.of_column(cells.count_many(matrix, np.zeros(len(values), dtype=np.int64)), at)
+    assert [int(missing), *present.tolist()] == np.bincount(expected, minlength=len(present) + 1).tolist()
 
 
 def test_the_psi_of_counts_is_that_of_the_rows(world, fresh):
     """The service, which has counts, and the stage, which has rows, say the same."""
     batch = score(fresh, world.classifier, CONFIDENCE)
     counted = world.detector.cells.count(batch.matrix[0], batch.levels[0])
+    assert np.array_equal(world.detector.cells.count_many(batch.matrix[0], batch.levels[0]), counted)
     judged = histograms.judge(world.reference, world.detector.cells, counted)
     assert [column.psi for column in judged.columns] == pytest.approx(world.results(fresh).columns.psi[0].tolist())
 
