@@ -4,9 +4,10 @@ from pathlib import Path
 
 from obesity_levels.data.layout import load_layout
 from obesity_levels.data.simulation import Population
-from obesity_levels.data.source import is_simulated, read_raw
+from obesity_levels.data.source import is_simulated, read_blocks
 from obesity_levels.errors import run_stage
 from obesity_levels.params import load_params, load_yaml
+from obesity_levels.schema import COLUMNS
 
 
 def main() -> None:
@@ -15,7 +16,8 @@ def main() -> None:
     if is_simulated(source):
         load_yaml(source, Population)
     else:
-        read_raw(source, layout=layout)
+        for _ in read_blocks(source, COLUMNS, layout):
+            pass  # every block is checked, and none is kept
 
 
 if __name__ == "__main__":

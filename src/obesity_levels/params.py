@@ -54,6 +54,7 @@ class IngestParams(Section):
     source: Annotated[str, Meta(min_length=1)]
     layout: Annotated[str, Meta(min_length=1)]
     rows: Annotated[int, Meta(ge=1, le=100_000_000)]
+    sample: Count | None
     seed: Seed
 
 

@@ -48,6 +48,12 @@ def test_it_has_the_results_each_level_each_slice_and_each_condition(measured, p
         assert title in text
 
 
+def test_a_sample_is_said_to_be_one(measured, params):
+    assert "| rows in the sample of it |" not in card(measured, params)
+    measured["ingest"] |= {"rows": 1000, "sampled_from": 5000}
+    assert "| rows in the source | 5000 |\n| rows in the sample of it | 1000 |\n" in card(measured, params)
+
+
 def test_a_column_that_has_lost_many_cells_is_named(measured, params):
     measured["clean"]["lost"] = {"Height": {"share": 0.06, "looks_like": "centimetres"}}
     assert "| lost of `Height`" in card(measured, params)
