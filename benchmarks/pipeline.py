@@ -50,7 +50,7 @@ def measure(rows: int) -> dict:
         default = "source: data/population.yaml\n"
         if default not in params:
             sys.exit(f"error: params.yaml: ingest.{default.strip()} is expected; put it back to measure")
-        lines = params.replace(default, f"source: {ROOT / 'data/population.yaml'}\n").splitlines()
+        lines = params.replace(": data/", f": {ROOT}/data/").splitlines()
         lines = [f"  rows: {rows}" if line.startswith("  rows: ") else line for line in lines]
         (here / "params.yaml").write_text("\n".join(lines), encoding="utf-8")
         stages = {}
