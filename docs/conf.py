@@ -16,6 +16,7 @@ NAVIGATION = {
     "Make and compare models": ["docs/dvc", "docs/layout", "docs/experiments", "docs/registry"],
     "Look for drift": ["docs/drift"],
     "Predict a file": ["docs/predict"],
+    "Work with many rows": ["docs/scale"],
     "Serve a model": ["docs/service", "docs/operations", "docs/performance", "SECURITY"],
     "Trust the numbers": ["docs/results", "docs/reproducibility", "metrics/model_card"],
     "Change the code": ["docs/architecture", "docs/testing", "docs/decisions", "CONTRIBUTING", "CHANGELOG"],
