@@ -1,4 +1,4 @@
-"""Files of this machine and objects in S3, by pyarrow's own file systems: their settings are the AWS_ variables."""
+"""Files of this machine and objects in S3, by pyarrow's own file systems: their settings are the variables `AWS_…`."""
 
 import glob
 import hashlib
