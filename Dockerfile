@@ -1,10 +1,12 @@
-# The service, and its tests. `make docker-build` makes the image obesity-classifier of the last target.
+# The service, its tests, and predictions of many rows. `make docker-build` makes the image obesity-classifier of the
+# last target, and with TARGET=batch the image obesity-batch.
 #   docker build --target test .      the suite, without the end-to-end tests
+#   docker build --target batch .     `python -m obesity_levels.prediction`, also for the workers of a Dask cluster
 #   docker build .                    the service
 # The base has Python 3.11 to 3.13 and its venv module; nothing else of it is used.
 ARG BASE=python:3.11-slim
 
-# What both targets share: a folder to work in, and nothing written beside the sources.
+# What all targets share: a folder to work in, and nothing written beside the sources.
 FROM ${BASE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
@@ -19,6 +21,37 @@ COPY . .
 RUN git init --quiet --initial-branch main && git config user.name test && git config user.email test@localhost \
     && git add --all && git commit --quiet --message "The context of the build"
 RUN DVC_NO_ANALYTICS=1 make test TESTS="--ignore tests/end_to_end"
+
+FROM base AS batch-build
+COPY deploy/batch/requirements.lock .
+# As for the service below.
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/python -m pip install --quiet --no-compile --require-hashes -r requirements.lock \
+    && /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools \
+    && find /opt/venv/lib -type d -name tests -prune -exec rm -r {} + \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
+# The whole package, though not all of it is used here: Dask's workers must have the same code, by its hash.
+COPY src/obesity_levels obesity_levels/
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash obesity_levels
+COPY models/classifier.onnx models/manifest.json models/drift_reference.json models/
+COPY params.yaml dvc.lock ./
+COPY data/layout.yaml data/
+RUN /opt/venv/bin/python -c "from pathlib import Path; from obesity_levels.model.artifact import check_lock; from obesity_levels.prediction.task import load_model; check_lock(Path('models')); load_model('models')" \
+    && rm dvc.lock requirements.lock && chmod -R a+rX /app
+
+FROM base AS batch
+ARG GIT_REVISION=
+LABEL org.opencontainers.image.title="obesity-batch" \
+      org.opencontainers.image.description="One of seven obesity levels for each row of files" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${GIT_REVISION}"
+COPY --from=batch-build /opt/venv /opt/venv
+COPY --from=batch-build /app /app
+# PYTHONPATH, because `dask worker` does not look for the package in the current folder.
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app
+USER 10001:10001
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/opt/venv/bin/python", "-m", "obesity_levels.prediction"]
 
 FROM base AS build
 COPY service/requirements.lock service/assets.lock service/

@@ -126,10 +126,10 @@ $(SERVICE_VENV)/ready: $(VENV)/ready service/requirements.lock service/assets.lo
 
 # podman takes the same commands: make docker-build DOCKER=podman
 DOCKER ?= docker
-IMAGE := obesity-classifier
+IMAGE := $(if $(TARGET),obesity-$(TARGET),obesity-classifier)
 
-docker-build: model-is-there ## build the image obesity-classifier from the service and this model (BASE=python:3.12-slim)
-	$(DOCKER) build $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg GIT_REVISION=$(GIT_REVISION) --tag $(IMAGE) --tag $(IMAGE):$(VERSION) .
+docker-build: model-is-there ## build the image obesity-classifier from the service and this model (BASE=python:3.12-slim; TARGET=batch: the image obesity-batch)
+	$(DOCKER) build $(if $(TARGET),--target $(TARGET)) $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg GIT_REVISION=$(GIT_REVISION) --tag $(IMAGE) --tag $(IMAGE):$(VERSION) .
 
 docker-run: ## run the image in the background on http://localhost:8000 (PORT=8001)
 	$(DOCKER) run --detach --name $(IMAGE) --restart unless-stopped --publish 127.0.0.1:$(or $(PORT),8000):8000 \
