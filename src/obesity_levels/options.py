@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from obesity_levels.errors import ObesityLevelsError
+from obesity_levels.errors import ObesityLevelsError, RegistryError
 from obesity_levels.paths import MODELS
 
 FILE = FOLDER = click.Path(path_type=Path)
@@ -38,6 +38,8 @@ def chosen_model(model: Path | None, alias: str | None) -> AbstractContextManage
         raise click.UsageError("name either --model or --alias")
     if alias is None:
         return nullcontext(model or MODELS)
-    from obesity_levels.registry.mlflow_registry import registered_model
-
+    try:
+        from obesity_levels.registry.mlflow_registry import registered_model
+    except ModuleNotFoundError as error:  # in the environment of `make batch`
+        raise RegistryError("--alias needs MLflow, which is not installed here: name a folder with --model") from error
     return registered_model(alias)

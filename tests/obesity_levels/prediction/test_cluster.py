@@ -138,6 +138,11 @@ def test_an_address_where_nobody_answers_is_an_error_within_seconds(batch, proje
     assert time.monotonic() - began < 30
 
 
+def test_without_mlflow_the_error_says_how_to_name_a_model(batch, project, tmp_path):
+    run = start(batch, "data/raw.csv", "--to", tmp_path / "x.csv", "--alias", "champion")
+    assert "name a folder with --model" in said_by(run, 1)
+
+
 def test_without_dask_the_error_says_where_it_is(project, tmp_path):
 
     run = start(Path(sys.executable), "data/raw.csv", "--to", tmp_path / "parts", "--scheduler", "tcp://127.0.0.1:9")
