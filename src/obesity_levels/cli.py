@@ -4,7 +4,6 @@ MLflow takes seconds to import, so only the commands that need it import `mlflow
 """
 
 import math
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from obesity_levels.errors import ArtifactError, check_merged
 from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences
 from obesity_levels.io import read_json
-from obesity_levels.options import ALIAS, FILE, FOLDER, LAYOUT, MODEL, chosen_model, run_command
+from obesity_levels.options import ALIAS, FILE, FOLDER, LAYOUT, MODEL, chosen_model, echo_report, run_command
 from obesity_levels.params import load_params, load_yaml
 from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, POPULATION_YAML, REPORTS
 from obesity_levels.prediction.command import predict
@@ -236,12 +235,7 @@ def verify(tolerance: float) -> None:
 def _report_drift(checked: Checked, output: Path) -> int:
     """Write the report and print it; return the exit status."""
     lines = [report_table(checked.report), *(f"written: {path}" for path in write_report(checked, output))]
-    try:
-        click.echo("\n".join(lines))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:  # nobody reads, or the disk is full: the report is written, and the exit status is the verdict
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    echo_report("\n".join(lines))
     return DRIFT_STATUS[checked.report.verdict]
 
 

@@ -1,5 +1,6 @@
 """What the commands share: options, and how an error ends them."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -30,6 +31,16 @@ def run_command(command: click.Command, arguments: Sequence[str] | None, name: s
     except (ObesityLevelsError, OSError) as error:  # OSError: a full disk, a folder without write permission
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
+
+
+def echo_report(text: str) -> None:
+    """Print what is written to a file too, or follows from one: it is no error if nobody reads, or the disk is full."""
+    try:
+        click.echo(text)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def chosen_model(model: Path | None, alias: str | None) -> AbstractContextManager[Path]:

@@ -1,5 +1,6 @@
 """The cells of raw columns, read one by one: a number or a category, or missing for a cause. Nothing is invented."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from obesity_levels.data.losses import Loss, describe_loss
 from obesity_levels.schema import CATEGORIES, CODES, COLUMNS, LABEL, LEVELS, SCALES, category_key
@@ -98,7 +101,8 @@ def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cel
         low, high = SCALES[name]
         readable = text.str.fullmatch(_NUMBER)
         # by Arrow, in a sixth of the time and with the same bits
-        values = text.where(readable).astype("double[pyarrow]").to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers = pc.if_else(pa.array(readable), pa.array(text), None).cast(pa.float64())
+        values = numbers.to_numpy(zero_copy_only=False)
         valid = (values >= low) & (values <= high)
         normalised = found != text
     else:
@@ -106,7 +110,11 @@ def _read_column(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cel
         values = np.array([canonical.get(category_key(t)) for t in text], dtype=object)
         readable = valid = pd.notna(values)
         normalised = found != values
-    is_marker = text.str.lower().isin([mark.strip().lower() for mark in missing_marks])
+    marks = {mark.strip().lower() for mark in missing_marks}
+    # few texts are odd, and so looked up, unless a number is a mark
+    odd = np.ones(len(text), np.bool_) if any(map(_is_number, marks)) else ~readable
+    is_marker = odd.copy()
+    is_marker[odd] = text[odd].str.lower().isin(marks)
     conditions = [text == "", is_marker, valid, readable]
     cause = np.select(conditions, [EMPTY, MARKER, VALID, OUT_OF_SCALE], UNREADABLE).astype(np.int8)
     usable = np.where(cause == VALID, values, np.nan)
@@ -123,6 +131,10 @@ def _read_numbers(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Ce
     cause = np.select(conditions, [EMPTY, MARKER, VALID], OUT_OF_SCALE).astype(np.int8)
     usable = np.where(cause == VALID, values, np.nan)
     return Cells(name, raw.index, np.arange(len(raw)), usable, cause, np.zeros(len(raw), np.bool_), values)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(_NUMBER, text) is not None
 
 
 def _is_text_of(kind: type[float] | type[int], mark: str) -> bool:

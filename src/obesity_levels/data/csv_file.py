@@ -84,12 +84,16 @@ def csv_parts(path: Readable, layout: Layout, size: int) -> list[Part]:
     """Parts of a CSV file of about `size` bytes; one part if it is UTF-16 or has an unusual delimiter."""
     if _is_wide(layout.encoding) or not layout.delimiter.isascii():
         return [WHOLE]
-    parts = []
-    for part, content in _whole_lines(path, size, WHOLE):
-        if b'"' in content:  # a cell may have a line end in it
-            return _parts_with_quotes(path, layout, size)
-        parts.append(part)
-    return [*parts[:-1], parts[-1]._replace(stop=None)] if parts else [WHOLE]
+    parts, start, line, read = [], 0, 1, 0
+    with path.open("rb") as file:
+        while content := file.read(size):
+            if b'"' in content:  # a cell may have a line end in it
+                return _parts_with_quotes(path, layout, size)
+            if end := content.rfind(b"\n") + 1:
+                parts.append(Part(start, read + end, line))
+                start, line = read + end, line + content.count(b"\n")
+            read += len(content)
+    return [*parts, Part(start, None, line)] if read > start else [*parts[:-1], parts[-1]._replace(stop=None)]
 
 
 def _parts_with_quotes(path: Readable, layout: Layout, size: int) -> list[Part]:
@@ -208,7 +212,7 @@ def _plain_rows(text: str, names: list[str], delimiter: str, first: int) -> pd.D
     """
     plain = text.replace("\r\n", "\n") if "\r" in text else text
     ascii_delimiter = delimiter.isascii() and delimiter not in "\r\n"
-    if not ascii_delimiter or any(odd in plain for odd in ('"', "\r", "\n\n")) or plain.startswith("\n"):
+    if not ascii_delimiter or '"' in plain or "\r" in plain:
         return None
     if not plain:
         return pd.DataFrame(columns=names)
@@ -221,6 +225,8 @@ def _plain_rows(text: str, names: list[str], delimiter: str, first: int) -> pd.D
             pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
         )
     except pa.ArrowInvalid:  # its message repeats the row
+        return None
+    if len(table) != plain.count("\n") + (not plain.endswith("\n")):  # there are empty lines
         return None
     index = pd.RangeIndex(first, first + len(table), name=LINE)
     return table.rename_columns(names).to_pandas().set_index(index)

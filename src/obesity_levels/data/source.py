@@ -5,7 +5,7 @@ A layout says how the file is written, and which of its columns and words are th
 
 import codecs
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -47,12 +47,18 @@ def read_raw(path: Path, required: Sequence[str] = COLUMNS, layout: Layout = UNC
 
 
 def read_blocks(
-    path: Readable, required: Sequence[str], layout: Layout = UNCHANGED, part: Part = WHOLE, *, numbers: bool = False
+    path: Readable,
+    required: Sequence[str],
+    layout: Layout = UNCHANGED,
+    part: Part = WHOLE,
+    *,
+    numbers: Collection[str] = (),
 ) -> Iterator[pd.DataFrame]:
     """The same rows as `read_raw`, or a part of them, in blocks: CSV and Parquet files may be larger than memory.
 
-    With `numbers` the blocks of a Parquet file have the `required` columns only, and its numbers stay numbers, unless
-    the layout changes any of it. Raises the same errors, that of a later block when it is reached.
+    With `numbers` the blocks of a Parquet file have the `required` columns only, and numbers in those of them that are
+    named stay numbers, unless the layout changes any of it. Raises the same errors, that of a later block when it is
+    reached.
     """
     begins = read_bytes(path, _BYTES_OF_A_FORMAT)
     if format_of(begins) != layout.format or begins.startswith(b"PK"):  # a workbook, or an error
@@ -60,7 +66,8 @@ def read_blocks(
     elif layout.format == "csv":
         blocks = csv_blocks(path, layout, part=part)
     else:
-        blocks = _parquet_blocks(path, part, required if numbers and layout == _TYPED else ())
+        chosen = bool(numbers) and layout == _TYPED
+        blocks = _parquet_blocks(path, part, required if chosen else (), numbers if chosen else ())
     first = next(blocks, None)
     if first is None:
         if part.start == 0 and part.stop is None:
@@ -190,8 +197,10 @@ def _parquet_parts(path: Readable, most_rows: int) -> list[Part]:
     return [*parts, Part(start, None, line)]
 
 
-def _parquet_blocks(path: Readable, part: Part = WHOLE, names: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
-    """Blocks of texts; with `names` those columns only, of which numbers stay numbers, if the file has them all."""
+def _parquet_blocks(
+    path: Readable, part: Part = WHOLE, names: Sequence[str] = (), numbers: Collection[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """Blocks of texts, or numbers in the columns `numbers`; of the columns `names` only, if the file has them all."""
     with _parquet_file(path) as file:
         found = column_names(file.schema_arrow.names)
         chosen = set(names) <= set(found) and len(set(found)) == len(found) and names
@@ -199,7 +208,7 @@ def _parquet_blocks(path: Readable, part: Part = WHOLE, names: Sequence[str] = (
         groups = range(part.start, file.num_row_groups if part.stop is None else part.stop)
         line = max(part.line, 2)
         for batch in file.iter_batches(_ROWS_OF_A_BLOCK, groups, columns):
-            table = _as_texts(batch, numbers=bool(chosen))
+            table = _as_texts(batch, numbers if chosen else ())
             yield table.set_index(pd.RangeIndex(line, line + len(table), name=LINE))
             line += len(table)
 
@@ -213,25 +222,24 @@ def _parquet_file(path: Readable) -> Iterator[pq.ParquetFile]:
         raise SourceError(f"{path} is a Parquet file that cannot be read: make it again") from error
 
 
-def _as_texts(batch: pa.RecordBatch, *, numbers: bool) -> pd.DataFrame:
+def _as_texts(batch: pa.RecordBatch, numbers: Collection[str]) -> pd.DataFrame:
     # an index that is only a number of the row has no name of its own
-    named = {
-        at: _as_column(batch[at], numbers=numbers)
-        for at, name in enumerate(batch.schema.names)
-        if not name.startswith("__index_level_")
-    }
-    table = pd.DataFrame(named)
-    table.columns = pd.Index(column_names([batch.schema.names[at] for at in named]))
+    at = [at for at, name in enumerate(batch.schema.names) if not name.startswith("__index_level_")]
+    names = column_names([batch.schema.names[i] for i in at])
+    table = pd.DataFrame({i: _as_column(batch[i], numbers=name in numbers) for i, name in zip(at, names, strict=True)})
+    table.columns = pd.Index(names)
     return table
 
 
 def _as_column(column: pa.Array, *, numbers: bool) -> pd.Series:
     kind = column.type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pc.fill_null(column.cast(pa.string()), "").to_pandas()
-    if numbers and (pa.types.is_float64(kind) or pa.types.is_integer(kind)):
+    # pandas would make floats of whole numbers with nulls
+    whole = pa.types.is_integer(kind)
+    if numbers and (pa.types.is_float64(kind) or (whole and not column.null_count)):
         return column.to_pandas()
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if whole or pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pc.fill_null(column.cast(pa.string()), "").to_pandas()
     return column.to_pandas().astype(object).map(_text).astype("str")
 
 
@@ -259,7 +267,13 @@ def _check_columns(table: pd.DataFrame, required: Sequence[str], path: Readable)
 def _refuse_doubled(table: pd.DataFrame, path: Readable) -> None:
     names = list(table.columns)
     if doubled := sorted({name for name in names if names.count(name) > 1}):
+        if sum(map(_is_number, names)) > 2:  # these are answers of a person, which an error does not show
+            raise SourceError(f"{path}: the first line looks like a row, not like names: write the header above it")
         raise SourceError(f"{path} has more than one column {', '.join(map(repr, doubled))}: keep one of each")
+
+
+def _is_number(name: str) -> bool:
+    return name.replace(".", "", 1).isdigit()
 
 
 def _no_rows(path: Readable) -> SourceError:

@@ -1,6 +1,5 @@
 """What became of the rows and cells of a prediction of many rows, and whether they have drifted."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ class Account:
     - `labels`, shape (7, 7): of rows with a label, if that was read, by label and prediction;
     - `covered`: those of them whose label is in the prediction set.
 
-    `first_losses` are the losses of the first block in which a column has any: they have its texts.
+    `first_losses` are the losses of the first block in which a column has many: they have its texts.
     """
 
     def __init__(self, reference: Reference | None) -> None:
@@ -45,14 +44,19 @@ class Account:
         }
         self.first_losses: dict[str, Loss] = {}
 
-    def add_rows(self, rows: pd.DataFrame, predicted: Predicted, *, evaluate: bool) -> None:
-        """Count a block of `rows` and what was predicted for them, with `evaluate` their labels too."""
+    def add_rows(
+        self, rows: pd.DataFrame, predicted: Predicted, max_lost_share: float = 0, *, evaluate: bool = False
+    ) -> None:
+        """Count a block of `rows` and what was predicted for them, with `evaluate` their labels too.
+
+        A column that loses more than `max_lost_share` of all rows loses as much of some block, and is described there.
+        """
         counts = self.counts
         counts["rows"] += len(rows), int((~predicted.answered).sum())
         counts["predictions"] += np.bincount(predicted.levels, minlength=_SIZE)
         counts["missing"] += np.array([predicted.cells[name].counts() for name in ANSWERS])
         answers = {name: predicted.cells[name] for name in ANSWERS if name not in self.first_losses}
-        self.first_losses |= {loss.column: loss for loss in losses_of(rows, answers, 0)}
+        self.first_losses |= {loss.column: loss for loss in losses_of(rows, answers, max_lost_share)}
         if self._cells is not None:
             counts["drift"] += self._cells.count_many(predicted.matrix, predicted.levels)
         if evaluate:
@@ -65,22 +69,25 @@ class Account:
 
     def add(self, other: "Account") -> None:
         """Add the counts of other rows."""
-        self.add_counts({name: found.tolist() for name, found in other.counts.items()})
+        self.add_counts(other.counts_json())
         self.first_losses = other.first_losses | self.first_losses
 
     def add_counts(self, counts: dict[str, list[Any]]) -> None:
-        """Add counts that are kept as `counts_json` gives them."""
-        for name, found in counts.items():
-            self.counts[name] += np.array(found, np.int64)
+        """Add counts that are kept as `counts_json` gives them. Raises ValueError if they are others."""
+        added = {name: np.array(found, np.int64) for name, found in counts.items()}
+        if {name: found.shape for name, found in added.items()} != {name: n.shape for name, n in self.counts.items()}:
+            raise ValueError("not the counts of an account")
+        for name, found in added.items():
+            self.counts[name] += found
 
-    def counts_json(self) -> bytes:
-        """The counts, to be kept with the rows. No answer of a person is in them."""
-        return json.dumps({name: found.tolist() for name, found in self.counts.items()}).encode()
+    def counts_json(self) -> dict[str, list[Any]]:
+        """The counts as JSON-like content, to be kept with the rows. No answer of a person is in them."""
+        return {name: found.tolist() for name, found in self.counts.items()}
 
     def losses(self) -> list[Loss]:
         """The columns with cells that are unreadable or off their scale, in all rows.
 
-        Their texts are of the first block, and there are none of rows that another run has read.
+        Their texts are of the first block with many, and there are none of rows that another run has read.
         """
         found = []
         rows = int(self.counts["rows"][0])

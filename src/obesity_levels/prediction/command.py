@@ -3,15 +3,15 @@
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import click
 
 from obesity_levels.data.layout import load_layout
 from obesity_levels.errors import RunError
-from obesity_levels.io import leaves
-from obesity_levels.options import ALIAS, LAYOUT, MODEL, chosen_model
+from obesity_levels.options import ALIAS, LAYOUT, MODEL, chosen_model, echo_report
 from obesity_levels.params import load_params
 from obesity_levels.prediction.files import (
     PART_BYTES,
@@ -22,8 +22,9 @@ from obesity_levels.prediction.files import (
     predict_to_folder,
 )
 from obesity_levels.prediction.processes import in_processes
-from obesity_levels.prediction.run import describe_run
+from obesity_levels.prediction.run import describe_run, made_with
 from obesity_levels.prediction.storage import S3, File, Folder, input_files
+from obesity_levels.prediction.table import OUTPUTS
 from obesity_levels.prediction.task import Task
 
 _SUFFIXES = (".parquet", ".csv")
@@ -62,43 +63,58 @@ def predict(
     may be larger than memory. In a folder of parts an interrupted run goes on with the parts that are missing.
     """
     is_file = to.endswith(_SUFFIXES) and not to.startswith(S3)
-    if not is_file and Path(to).suffix and not to.endswith("/"):
-        raise click.UsageError(f"--to {to} must end with {', '.join(_SUFFIXES)} or /")
-    if is_file and (jobs or scheduler):
+    if not is_file and not to.endswith("/") and (to.startswith(S3) or Path(to).suffix or not to):
+        ends = "/" if to.startswith(S3) else f"{', '.join(_SUFFIXES)} or /"
+        raise click.UsageError(f"--to {to!r} must end with {ends}")
+    if is_file and (jobs or scheduler is not None):
         raise click.UsageError("--jobs and --scheduler write a folder of parts: let --to end with /")
-    if jobs and scheduler:
+    if jobs and scheduler is not None:
         raise click.UsageError("name either --jobs or --scheduler")
+    if taken := [name for name in keep if list(keep).count(name) > 1 or name in OUTPUTS]:
+        raise click.UsageError(f"--keep {taken[0]}: there would be two columns of that name")
     files = input_files(inputs)
-    if is_file:
-        _check_output(Path(to), files, overwrite=overwrite)
+    _check_output(Path(to), files, is_file=is_file, overwrite=overwrite)
     params = load_params()
     written = load_layout(layout or Path(params.ingest.layout))
-    parts = file_parts(files, written, PART_BYTES)
-    most = params.clean.max_lost_share
-    with chosen_model(model, alias) as model_folder, _ended_by_sigterm():
-        task = Task(str(model_folder), written, params.clean.missing_marks, list(keep), evaluate)
-        run = describe_run(task, files, PART_BYTES)
+    with chosen_model(model, alias) as model_folder, _ended_by_sigterm(), _runner(jobs, scheduler) as runner:
+        made = made_with(str(model_folder))
+        clean = params.clean
+        task = Task(str(model_folder), made, written, clean.missing_marks, list(keep), evaluate, clean.max_lost_share)
+        options = {"keep": task.keep, "evaluate": evaluate, "missing_marks": task.missing_marks}
+        with ThreadPoolExecutor() as reader:  # the files are cut into parts while they are hashed
+            cut = reader.submit(file_parts, files, written, PART_BYTES)
+            run = describe_run(files, written, options | {"part_bytes": PART_BYTES}, made)
+            parts = cut.result()
         if is_file:
-            account = predict_to_file(task, parts, Path(to), run, most)
+            account = predict_to_file(task, parts, Path(to), run)
         else:
-            runner = _on_cluster(scheduler) if scheduler else in_processes(jobs) if jobs and jobs > 1 else here
-            account = predict_to_folder(task, parts, Folder(to), run, runner, most, overwrite=overwrite)
-    hashes = [f"{name}: {found}" for name, found in leaves({"model": run["model"], **run["inputs"]})]
-    click.echo("\n".join([str(account), "", *hashes[:_MOST_LINES], *(["…"] if hashes[_MOST_LINES:] else [])]))
-    click.echo(f"written: {to}")
+            account = predict_to_folder(task, parts, Folder(to), run, runner, overwrite=overwrite)
+    lines = [str(account), "", *(f"sha256 of {name}: {found}" for name, found in made["model"].items())]
+    lines += [f"{file['file']}: {file['hash']}" for file in run["inputs"][:_MOST_LINES]]
+    lines += [f"… of {len(files)} files"] if files[_MOST_LINES:] else []
+    if evaluate and not account.scores():
+        lines.append("no row has a label that can be read: there are no scores")
+    echo_report("\n".join([*lines, f"written: {to}"]))
 
 
-def _check_output(output: Path, inputs: Sequence[File], *, overwrite: bool) -> None:
-    if output.exists() and (not overwrite or any(isinstance(f, Path) and output.samefile(f) for f in inputs)):
+def _check_output(output: Path, inputs: Sequence[File], *, is_file: bool, overwrite: bool) -> None:
+    paths = [path for path in inputs if isinstance(path, Path)]
+    if is_file and output.exists() and (not overwrite or any(output.samefile(path) for path in paths)):
         raise click.UsageError(f"--to {output} exists: name another file, or give --overwrite (never for a file of IN)")
+    if is_file and output.is_dir():
+        raise click.UsageError(f"--to {output} is a folder: let it end with / to write parts into it")
+    if not is_file and output.is_dir() and any(output.samefile(path.parent) for path in paths):
+        raise click.UsageError(f"--to {output}: a file of IN is in that folder: name another one")
 
 
-def _on_cluster(address: str) -> Runner:
+def _runner(jobs: int | None, scheduler: str | None) -> AbstractContextManager[Runner]:
+    if scheduler is None:
+        return in_processes(jobs) if jobs and jobs > 1 else nullcontext(here)
     try:
         from obesity_levels.prediction.cluster import on_cluster
     except ModuleNotFoundError as error:
         raise RunError("--scheduler needs Dask: use the environment of `make batch` (docs/predict.md)") from error
-    return on_cluster(address)
+    return nullcontext(on_cluster(scheduler))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from obesity_levels.prediction.account import Account
 from obesity_levels.prediction.run import differences
 from obesity_levels.prediction.storage import File, Folder
 from obesity_levels.prediction.table import PREDICTION_SET, output_schema
-from obesity_levels.prediction.task import COUNTS, FilePart, Task, load_model, predict_part, predicted_blocks
+from obesity_levels.prediction.task import ACCOUNT_OF, FilePart, Task, load_model, predict_part, predicted_blocks
 
 PART_BYTES = 1 << 25
 """Bytes of CSV in a part: some 250,000 rows, which take a second or two."""
@@ -31,6 +32,7 @@ PART_BYTES = 1 << 25
 RUN, ACCOUNT = "_run.json", "_account.json"
 """What a folder of parts holds beside them: what they were made from, and the account of all rows."""
 
+_OURS = re.compile(rf"part-\d{{6,}}\.parquet|{RUN}|{ACCOUNT}|\..+\.tmp")
 _AT_ONCE = 16
 
 Runner = Callable[[Task, Sequence[FilePart], str], Iterator[Account]]
@@ -42,7 +44,9 @@ def file_parts(inputs: Sequence[File], layout: Layout, size: int = PART_BYTES) -
     found = [
         (str(file), part)
         for file in inputs
-        for part in (parts_of(file, layout, size) if isinstance(file, Path) or file.suffix == ".parquet" else [WHOLE])
+        for part in (
+            parts_of(file, layout, size) if isinstance(file, Path) or file.suffix.lower() == ".parquet" else [WHOLE]
+        )
     ]
     return [FilePart(file, part, f"part-{at:06}.parquet") for at, (file, part) in enumerate(found)]
 
@@ -52,13 +56,11 @@ def here(task: Task, parts: Sequence[FilePart], folder: str) -> Iterator[Account
     return (predict_part(task, part, folder) for part in parts)
 
 
-def predict_to_file(
-    task: Task, parts: Sequence[FilePart], output: Path, run: dict[str, Any], max_lost_share: float
-) -> Account:
+def predict_to_file(task: Task, parts: Sequence[FilePart], output: Path, run: dict[str, Any]) -> Account:
     """Predict `parts` to a .parquet or .csv file, in their order. It appears when it is complete.
 
     `run`, as `describe_run` gives it, goes into the metadata of a Parquet file. Raises SourceError for a file that
-    cannot be read, or if more than `max_lost_share` of a column is lost, ArtifactError for the model.
+    cannot be read, or if too much of a column is lost, ArtifactError for the model.
     """
     model = load_model(task.model)
     account = Account(model.reference)
@@ -66,7 +68,7 @@ def predict_to_file(
         for part in _progress(parts, account):
             for table in predicted_blocks(task, part, account):
                 write(table)
-        refuse_losses(account.losses(), max_lost_share, ", ".join(run["inputs"]))
+        refuse_losses(account.losses(), task.max_lost_share, _names(run))
     return account
 
 
@@ -76,7 +78,6 @@ def predict_to_folder(
     folder: Folder,
     run: dict[str, Any],
     runner: Runner,
-    max_lost_share: float,
     *,
     overwrite: bool,
 ) -> Account:
@@ -85,34 +86,50 @@ def predict_to_folder(
     At the end the account is written beside them. Raises RunError if the folder holds anything else and is not to be
     overwritten; the other errors are those of `predict_to_file`.
     """
+    names = _begin(folder, run, {part.output for part in parts}, overwrite=overwrite)
+    account = Account(load_model(task.model).reference)
+    finished = [part for part in parts if part.output in names]
+    missing = [part for part in parts if part.output not in names]
+    with ThreadPoolExecutor(_AT_ONCE) as readers:
+        for part, counts in zip(finished, readers.map(lambda part: _counts(folder, part), finished), strict=True):
+            try:
+                account.add_counts(counts)
+            except ValueError as error:
+                raise _not_of_this_run(folder, part) from error
+    for found in _progress(runner(task, missing, str(folder)), account, len(parts), len(finished)):
+        account.add(found)
+    if lost := {part.output for part in parts} - set(folder.names()):
+        raise RunError(f"{folder}/{min(lost)} is gone, perhaps removed by another program: run again")
+    folder.remove_left_over()
+    refuse_losses(account.losses(), task.max_lost_share, _names(run))
+    folder.write(ACCOUNT, _json(account.to_dict() | {"run": run}))
+    return account
+
+
+def _begin(folder: Folder, run: dict[str, Any], outputs: set[str], *, overwrite: bool) -> set[str]:
+    """Write RUN, or find that the one that is there is equal: the names of the files in the folder."""
     names = folder.names()
-    if foreign := [name for name in names if not _is_ours(name)]:
-        raise RunError(f"{folder} holds other files ({foreign[0]}): name another folder")
+    if foreign := [name for name in names if not _OURS.fullmatch(name)]:
+        raise RunError(f"{folder} holds {foreign[0]}, which is no part of predictions: name another folder")
     if overwrite:
         folder.remove(names)
         names = []
-    if RUN in names:
-        if changed := differences(json.loads(folder.read(RUN)), run):
-            raise RunError(
-                f"{folder} was begun with other values of {', '.join(changed)} ({RUN}):"
-                " give --overwrite to begin again, or name another folder"
-            )
-    elif any(not name.endswith(".tmp") for name in names):
-        raise RunError(f"{folder} holds predictions without {RUN}: give --overwrite, or name another folder")
-    else:
-        folder.write(RUN, _json(run))
-    account = Account(load_model(task.model).reference)
-    missing = [part for part in parts if part.output not in names]
-    with ThreadPoolExecutor(_AT_ONCE) as readers:
-        for counts in readers.map(lambda name: _counts(folder, name), sorted({p.output for p in parts} & set(names))):
-            account.add_counts(counts)
-    for found in _progress(runner(task, missing, str(folder)), account, len(parts), len(parts) - len(missing)):
-        account.add(found)
-    # what killed processes have left
-    folder.remove([name for name in folder.names() if name.endswith(".tmp")])
-    refuse_losses(account.losses(), max_lost_share, ", ".join(run["inputs"]))
-    folder.write(ACCOUNT, _json(account.to_dict() | {"run": run}))
-    return account
+    if RUN not in names:
+        if any(not name.startswith(".") for name in names):
+            raise RunError(f"{folder} holds predictions without {RUN}: give --overwrite, or name another folder")
+        folder.create(RUN, _json(run))  # unless another run has done so meanwhile
+    try:
+        begun = json.loads(folder.read(RUN))
+    except ValueError as error:
+        raise RunError(f"{folder}/{RUN} is damaged: give --overwrite to begin again") from error
+    if changed := differences(begun, run):
+        raise RunError(
+            f"{folder} was begun with other values of {changed} ({RUN}): give --overwrite to begin again, or name"
+            " another folder"
+        )
+    if others := {name for name in names if name.startswith("part-")} - outputs:
+        raise RunError(f"{folder}/{min(others)} is not one of the {len(outputs)} parts of this run: remove it")
+    return set(names)
 
 
 def _progress(items: Any, account: Account, total: int | None = None, done: int = 0) -> Iterator[Any]:
@@ -125,16 +142,25 @@ def _progress(items: Any, account: Account, total: int | None = None, done: int 
             bar.set_postfix_str(f"{(int(account.counts['rows'][0]) - before) / elapsed:,.0f} rows/s")
 
 
-def _is_ours(name: str) -> bool:
-    return name in (RUN, ACCOUNT) or name.endswith(".tmp") or (name.startswith("part-") and name.endswith(".parquet"))
-
-
-def _counts(folder: Folder, name: str) -> dict[str, Any]:
+def _counts(folder: Folder, part: FilePart) -> dict[str, Any]:
+    """The counts of a part that an earlier run has finished."""
     try:
-        with folder.open(name) as file:
-            return json.loads((pq.ParquetFile(file).metadata.metadata or {})[COUNTS.encode()])
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise RunError(f"{folder}/{name} was not written by this run: remove it, and run again") from error
+        with folder.open(part.output) as file:
+            metadata = pq.ParquetFile(file).metadata
+            *of_part, counts = json.loads(metadata.metadata[ACCOUNT_OF.encode()])
+            if of_part == [part.file, *part.part] and counts["rows"][0] == metadata.num_rows:
+                return counts
+    except (OSError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
+        raise _not_of_this_run(folder, part) from error
+    raise _not_of_this_run(folder, part)
+
+
+def _not_of_this_run(folder: Folder, part: FilePart) -> RunError:
+    return RunError(f"{folder}/{part.output} was not written by this run, or is damaged: remove it, and run again")
+
+
+def _names(run: dict[str, Any]) -> str:
+    return ", ".join(file["file"] for file in run["inputs"])
 
 
 def _json(content: dict[str, Any]) -> bytes:
@@ -156,6 +182,8 @@ def _written(output: Path, schema: pa.Schema, run: dict[str, Any]) -> Iterator[C
             with pa.csv.CSVWriter(temporary, pa.schema(fields)) as writer:
                 yield lambda table: writer.write_table(_without_lists(table))
         temporary.replace(output)
+    except OSError as error:
+        raise RunError(f"{output} cannot be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

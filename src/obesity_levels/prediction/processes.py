@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 
@@ -15,12 +16,15 @@ from obesity_levels.prediction.files import Runner
 from obesity_levels.prediction.task import FilePart, Task, predict_part
 
 
-def in_processes(jobs: int) -> Runner:
-    """The Runner with `jobs` processes. It raises RunError if one of them is killed."""
+@contextmanager
+def in_processes(jobs: int) -> Iterator[Runner]:
+    """The Runner with `jobs` processes, which start at once. It raises RunError if one of them is killed."""
+    # Spawned: a process that is forked from one with threads may wait for a lock for ever.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _follow_parent)
+    for _ in range(jobs):
+        pool.submit(os.getpid)
 
     def run(task: Task, parts: Sequence[FilePart], folder: str) -> Iterator[Account]:
-        # Spawned: a process that is forked from one with threads may wait for a lock for ever.
-        pool = ProcessPoolExecutor(jobs, get_context("spawn"), _follow_parent)
         try:
             for future in as_completed([pool.submit(predict_part, task, part, folder) for part in parts]):
                 yield future.result()
@@ -29,10 +33,11 @@ def in_processes(jobs: int) -> Runner:
                 "a process was killed, perhaps for want of memory: run again, with fewer --jobs, and the finished parts"
                 " are kept"
             ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
-    return run
+    try:
+        yield run
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _follow_parent() -> None:

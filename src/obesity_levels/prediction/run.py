@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,25 @@ from typing import Any
 from msgspec import to_builtins
 
 import obesity_levels
+from obesity_levels.data.layout import Layout
 from obesity_levels.io import leaves
 from obesity_levels.paths import CLASSIFIER, DRIFT_REFERENCE, MANIFEST
 from obesity_levels.prediction.storage import File, fingerprint
-from obesity_levels.prediction.task import Task
 
 _LIBRARIES = ("numpy", "onnxruntime", "pandas", "pyarrow")
 
 
-def describe_run(task: Task, inputs: Sequence[File], part_bytes: int) -> dict[str, Any]:
-    """What predictions depend on: the inputs, the model, the layout, the options and the package, by hash or value."""
-    options = {
-        "keep": task.keep,
-        "evaluate": task.evaluate,
-        "missing_marks": task.missing_marks,
-        "part_bytes": part_bytes,
-    }
-    return {
-        "inputs": {str(file): fingerprint(file) for file in inputs},
-        "model": model_hashes(task.model),
-        "layout": to_builtins(task.layout),
-        "options": options,
-        "package": package_versions(),
-    }
+def describe_run(
+    inputs: Sequence[File], layout: Layout, options: dict[str, Any], made_with: dict[str, Any]
+) -> dict[str, Any]:
+    """What predictions depend on: the inputs in their order, by hash, the layout, the options, and `made_with`."""
+    files = [{"file": str(file), "hash": fingerprint(file)} for file in inputs]
+    return {"inputs": files, "layout": to_builtins(layout), "options": options, **made_with}
+
+
+def made_with(model: str) -> dict[str, Any]:
+    """What has to be equal wherever a part is predicted: the files of the model in this folder, and the package."""
+    return {"model": model_hashes(model), "package": package_versions()}
 
 
 def model_hashes(folder: str) -> dict[str, str]:
@@ -41,6 +38,7 @@ def model_hashes(folder: str) -> dict[str, str]:
     return {path.name: fingerprint(path) if path.exists() else "none" for path in paths}
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """The sha256 of this package's code, and the versions of what the bits of a prediction depend on."""
     code = hashlib.sha256()
@@ -51,7 +49,8 @@ def package_versions() -> dict[str, str]:
     return {"obesity_levels": code.hexdigest(), "python": python} | {name: version(name) for name in _LIBRARIES}
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The names of the values that differ, such as `options.keep`."""
-    old, new = (dict(leaves(run, into_lists=False)) for run in (before, now))
-    return sorted(name for name in old | new if old.get(name) != new.get(name))
+def differences(before: Any, now: Any) -> str:
+    """The names of the values that differ, such as `options.keep`; at most three of them."""
+    old, new = (dict(leaves({"": run})) for run in (before, now))
+    names = [name.removeprefix(".") for name in sorted(old | new) if old.get(name) != new.get(name)]
+    return ", ".join([*names[:3], "…"] if len(names) > 3 else names)

@@ -3,7 +3,9 @@
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from obesity_levels.errors import SourceError
+from obesity_levels.errors import RunError, SourceError
 
 S3 = "s3://"
 _FORMATS = (".csv", ".parquet")
@@ -61,7 +63,7 @@ def input_files(given: Sequence[str]) -> list[File]:
     for name in given:
         files = [file_of(file) for file in sorted(_s3_names(name) if name.startswith(S3) else _local_names(name))]
         if not files:
-            raise SourceError(f"{name} is no file, no folder with {' or '.join(_FORMATS)} files, and no pattern of any")
+            raise SourceError(f"{name}: no such file was found, and no {' or '.join(_FORMATS)} file in such a folder")
         found += files
     return found
 
@@ -100,20 +102,47 @@ class Folder:
         return self._filesystem.open_input_file(f"{self._path}/{name}")
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
-        """Write a file, or replace it. Raises OSError, of a full disk for instance."""
+        """Write a file, or replace it. Raises RunError, of a full disk for instance."""
         if self.uri.startswith(S3):  # an object is there when all of it has arrived
             with self._filesystem.open_output_stream(f"{self._path}/{name}") as file:
                 file.write(content)
             return
-        self._filesystem.create_dir(self._path)
-        temporary = f"{self._path}/.{name}.{os.uname().nodename}.{os.getpid()}.tmp"
+        with self._temporary(name, content) as temporary:
+            temporary.replace(f"{self._path}/{name}")
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file if there is none. In S3 two that do so at the same time are not kept apart."""
+        if self.uri.startswith(S3):
+            if name not in self.names():
+                self.write(name, content)
+            return
+        with self._temporary(name, content) as temporary, suppress(FileExistsError):
+            Path(f"{self._path}/{name}").hardlink_to(temporary)
+
+    @contextmanager
+    def _temporary(self, name: str, content: bytes | pa.Buffer) -> Iterator[Path]:
+        """A complete file under another name, which is removed in the end."""
+        temporary = Path(f"{self._path}/.{name}{self._mark(os.getpid())}")
         try:
-            with self._filesystem.open_output_stream(temporary) as file:
-                file.write(content)
-            self._filesystem.move(temporary, f"{self._path}/{name}")
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            yield temporary
+        except OSError as error:
+            raise RunError(f"{self._path}/{name} cannot be written: {error}") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def _mark(pid: int | str) -> str:
+        return f".{platform.node()}.{pid}.tmp"
+
+    def remove_left_over(self) -> None:
+        """Remove what killed processes of this machine have left half-written."""
+        for name in self.names():
+            pid = name.split(".")[-2] if name.endswith(".tmp") else ""
+            if pid.isdigit() and name.endswith(self._mark(pid)) and not Path(f"/proc/{pid}").exists():
+                self.remove([name])
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files."""
@@ -124,7 +153,7 @@ class Folder:
 def _local_names(name: str) -> list[str]:
     path = Path(name)
     if path.is_dir():
-        return [str(file) for file in path.iterdir() if file.suffix in _FORMATS]
+        return [str(file) for file in path.iterdir() if file.suffix.lower() in _FORMATS]
     # Path.glob takes no absolute pattern.
     return [name] if path.exists() else glob.glob(name)  # noqa: PTH207
 
@@ -133,12 +162,14 @@ def _s3_names(name: str) -> list[str]:
     filesystem, path = _filesystem(name), _path(name)
     if filesystem.get_file_info(path).type == fs.FileType.File:
         return [name]
-    folder, is_pattern = (path.rsplit("/", 1)[0], True) if "*" in path else (path.rstrip("/"), False)
+    is_pattern = glob.has_magic(path)
+    folder = path.rpartition("/")[0] if is_pattern else path.rstrip("/")
     files = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
     return [
         f"{S3}{file.path}"
         for file in files
-        if (fnmatch(file.path, path) if is_pattern else PurePosixPath(file.path).suffix in _FORMATS)
+        if file.type == fs.FileType.File
+        and (fnmatch(file.path, path) if is_pattern else PurePosixPath(file.path).suffix.lower() in _FORMATS)
     ]
 
 

@@ -15,6 +15,9 @@ from obesity_levels.model.prediction_sets import LEVELS_OF_SET, set_numbers
 from obesity_levels.schema import ANSWERS, LABEL, LEVELS
 
 PREDICTION, PREDICTION_SET = "prediction", "prediction_set"
+OUTPUTS = (PREDICTION, *LEVELS, PREDICTION_SET)
+"""The columns that predictions have."""
+
 _SETS = pa.array(LEVELS_OF_SET, pa.list_(pa.string()))
 _LEVELS = pa.array(LEVELS)
 

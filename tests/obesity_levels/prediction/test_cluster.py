@@ -39,7 +39,7 @@ class Cluster:
         self.python, self.folder, self.stack = python, folder, stack
         found = folder / "scheduler.json"
         arguments = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", found]
-        self._start(python.with_name("dask"), *arguments, name="scheduler")
+        self.scheduler = self._start(python.with_name("dask"), *arguments, name="scheduler")
         eventually(found.exists, self.logs)
         self.address = json.loads(found.read_text())["address"]
         self.workers: list[subprocess.Popen] = []
@@ -112,6 +112,26 @@ def test_what_differs_on_a_worker_is_said_before_anything_is_sent(cluster, proje
     assert "error: tcp://" in said
     assert "not the same package.obesity_levels as this machine" in said
     assert not list(tmp_path.glob("parts/part-*"))
+
+
+def test_two_runs_at_the_same_time_do_not_take_each_others_parts(cluster, rows, complete, tmp_path):
+    cluster.add_worker()
+    runs = [
+        start(cluster.python, rows, "--to", tmp_path / name, "--scheduler", cluster.address, *options)
+        for name, options in (("parts", []), ("kept", ["--keep", "Age"]))
+    ]
+    for run in runs:
+        said_by(run)
+    assert content(tmp_path / "parts") == complete
+    assert set(content(tmp_path / "kept")) == set(complete)
+
+
+def test_a_scheduler_that_stops_is_an_error_that_says_what_to_do(cluster, rows, tmp_path):
+    cluster.add_worker()
+    run = start(cluster.python, rows, "--to", tmp_path / "parts", "--scheduler", cluster.address)
+    eventually(lambda: list(tmp_path.glob("parts/part-*")), cluster.logs)
+    cluster.scheduler.send_signal(signal.SIGKILL)
+    assert "has stopped: start it, and run again" in said_by(run, 1)
 
 
 def test_another_model_on_a_worker_is_an_error(cluster, project, tmp_path):

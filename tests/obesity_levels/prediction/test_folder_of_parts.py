@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from tests.prediction import HEADER, ROW, content, file, many_files, predict, said_by, start
 from tests.waiting import eventually
 
-from obesity_levels.prediction import command
+from obesity_levels.prediction import command, files
 from obesity_levels.schema import LABEL
 
 
@@ -59,7 +61,7 @@ def test_a_run_goes_on_with_the_parts_that_are_missing(project, tmp_path):
     complete = content(parts)
     (parts / "part-000001.parquet").unlink()
     (parts / "_account.json").unlink()
-    file(parts, "half", ".part-000001.parquet.host.1.tmp")
+    file(parts, "half", f".part-000001.parquet.{platform.node()}.99999999.tmp")
     kept = (parts / "part-000000.parquet").stat().st_mtime_ns
     assert predict("data/raw.csv", "--to", parts) == 0
     assert content(parts) == complete
@@ -74,10 +76,19 @@ def test_a_run_that_would_give_something_else_does_not_go_on(project, tmp_path, 
     assert "other values of options.keep" in capsys.readouterr().err
     rows.write_text(f"{HEADER}\n{ROW}\n{ROW}\n")
     assert predict(rows, "--to", tmp_path / "parts") == 1
-    assert f"other values of inputs.{rows}" in capsys.readouterr().err
+    assert "other values of inputs.0.hash" in capsys.readouterr().err
     assert content(tmp_path / "parts") == before
     assert predict(rows, "--to", tmp_path / "parts", "--overwrite") == 0
     assert len(table(tmp_path / "parts")) == 2
+
+
+def test_the_order_and_the_number_of_the_inputs_count(project, tmp_path, capsys):
+    one = file(tmp_path, f"{HEADER}\n{ROW}\n", "1.csv")
+    two = file(tmp_path, f"{HEADER}\n{ROW}\n{ROW}\n", "2.csv")
+    for given in ([one, two], [two, one], [one, one], [one]):
+        status = predict(*given, "--to", tmp_path / "parts")
+        assert status == (0 if given == [one, two] else 1)
+    assert "other values of inputs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
@@ -100,6 +111,44 @@ def test_a_part_that_another_program_wrote_is_not_counted(project, tmp_path, cap
     pq.write_table(pa.table({"a": [1]}), tmp_path / "part-000001.parquet")
     assert predict("data/raw.csv", "--to", tmp_path) == 1
     assert "part-000001.parquet was not written by this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]"])
+def test_a_damaged_account_of_a_run_is_an_error(project, tmp_path, capsys, damage):
+    assert predict("data/raw.csv", "--to", tmp_path) == 0
+    (tmp_path / "_run.json").write_bytes(damage)
+    assert predict("data/raw.csv", "--to", tmp_path) == 1
+    assert "_run.json" in capsys.readouterr().err
+
+
+def test_a_part_under_the_name_of_another_is_not_taken(project, tmp_path, capsys):
+    assert predict("data/raw.csv", "--to", tmp_path) == 0
+    (tmp_path / "part-000001.parquet").write_bytes((tmp_path / "part-000000.parquet").read_bytes())
+    assert predict("data/raw.csv", "--to", tmp_path) == 1
+    assert "part-000001.parquet was not written by this run" in capsys.readouterr().err
+
+
+def test_a_model_that_changes_in_the_middle_of_a_run_ends_it(project, tmp_path, capsys, monkeypatch):
+    models = shutil.copytree("models", tmp_path / "models")
+    real = files.predict_part
+
+    def changed(task, part, folder):
+        account = real(task, part, folder)
+        (models / "manifest.json").write_bytes((models / "manifest.json").read_bytes() + b"\n")
+        return account
+
+    monkeypatch.setattr(files, "predict_part", changed)
+    assert predict("data/raw.csv", "--to", tmp_path / "parts", "--model", models) == 1
+    assert "not the same model.manifest.json as when the run began" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("parts/part-*"))) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_parts_are_not_written_beside_their_own_input(project, raw, tmp_path, options):
+    raw.to_parquet(tmp_path / "part-000000.parquet")
+    before = content(tmp_path)
+    assert predict(tmp_path, "--to", tmp_path, *options) == 2
+    assert content(tmp_path) == before
 
 
 def test_a_column_that_is_lost_in_all_parts_together_is_refused(project, tmp_path, capsys):

@@ -69,9 +69,10 @@ def test_a_parquet_file_with_types_has_the_same_predictions_as_its_texts(project
         (f'{HEADER}\n{ROW}\n"{MARK}"x{ROW}\n', "line 3: not readable as CSV"),
         (f"{HEADER}\n", "has a header but no rows"),
         (f"Age,{HEADER}\n30,{ROW}\n", "more than one column 'Age'"),
+        (f"{ROW.replace('no', MARK)}\n" * 2, "the first line looks like a row"),
         (f"{HEADER.replace('Age', 'Years')}\n{ROW}\n", "has no column 'Age'"),
     ],
-    ids=["short row", "long row", "NUL", "stray quote", "header only", "doubled column", "missing column"],
+    ids=["short row", "long row", "NUL", "stray quote", "header only", "doubled column", "no header", "missing column"],
 )
 def test_a_file_that_cannot_be_read_is_an_error_that_shows_no_cell_and_leaves_nothing(
     project, tmp_path, capsys, content, said
@@ -84,6 +85,39 @@ def test_a_file_that_cannot_be_read_is_an_error_that_shows_no_cell_and_leaves_no
     assert "rows.csv" in error
     assert MARK not in error
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_columns_to_keep_of_a_parquet_file_keep_every_digit(project, tmp_path):
+    rows = pd.read_parquet("data/clean.parquet").assign(id=9007199254740993)
+    rows["null"] = pd.array([None, 9007199254740993] * (len(rows) // 2) + [1] * (len(rows) % 2), dtype="Int64")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    keep = ["--keep", "id", "--keep", "null", "--keep", "Age"]
+    assert predict(tmp_path / "rows.parquet", "--to", tmp_path / "out.parquet", *keep) == 0
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert set(found["id"].to_pylist()) == {"9007199254740993"}
+    assert set(found["null"].to_pylist()) <= {"", "9007199254740993", "1"}
+    assert found["Age"].to_pylist() == rows["Age"].map(str).replace("nan", "").tolist()
+
+
+def test_a_question_that_nobody_answered_may_be_a_column_of_numbers(project, tmp_path):
+    pd.read_parquet("data/clean.parquet").assign(SMOKE=float("nan"), FAVC=1).to_parquet(tmp_path / "rows.parquet")
+    assert predict(tmp_path / "rows.parquet", "--to", tmp_path / "out.parquet") == 1  # FAVC is lost
+    pd.read_parquet("data/clean.parquet").assign(SMOKE=float("nan")).to_parquet(tmp_path / "rows.parquet")
+    assert predict(tmp_path / "rows.parquet", "--to", tmp_path / "out.parquet") == 0
+
+
+def test_names_in_capitals_are_read_too(project, tmp_path, raw, capsys):
+    (tmp_path / "in").mkdir()
+    raw[:50].to_csv(tmp_path / "in/A.CSV", index=False)
+    raw[50:90].to_csv(tmp_path / "in/b.csv", index=False)
+    assert predict(tmp_path / "in", "--to", tmp_path / "out.csv") == 0
+    assert "rows: 90" in capsys.readouterr().out
+
+
+def test_without_labels_it_is_said_that_there_are_no_scores(project, tmp_path, raw, capsys):
+    raw.assign(**{LABEL: ""}).to_csv(tmp_path / "rows.csv", index=False)
+    assert predict(tmp_path / "rows.csv", "--to", tmp_path / "out.csv", "--evaluate") == 0
+    assert "no row has a label that can be read" in capsys.readouterr().out
 
 
 def test_a_cell_of_any_length_is_read(project, tmp_path):
@@ -123,11 +157,10 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_nothing(project, tmp_path):
         [sys.executable, "-m", "obesity_levels", "predict", "data/raw.csv", "--to", tmp_path / "out.csv"],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": "src"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
     assert run.returncode == 1
-    assert run.stderr.startswith("error: ")
+    assert run.stderr.startswith(f"error: {tmp_path}/out.csv cannot be written: ")
     assert not list(tmp_path.iterdir())
 
 
@@ -145,7 +178,7 @@ def test_sigterm_ends_it_and_leaves_nothing(project, tmp_path, monkeypatch):
 
 def test_a_name_without_files_is_an_error(project, tmp_path, capsys):
     assert predict(tmp_path / "none-*.csv", "--to", tmp_path / "out.csv") == 1
-    assert "none-*.csv is no file" in capsys.readouterr().err
+    assert "none-*.csv: no such file" in capsys.readouterr().err
 
 
 def test_levels_of_all_rows_are_counted(project, tmp_path, capsys):
@@ -185,7 +218,15 @@ def test_labels_are_not_asked_for_otherwise(project, tmp_path, raw):
 
 @pytest.mark.parametrize(
     "options",
-    [["--to", "x.json"], ["--to", "x.csv", "--jobs", "2"], ["--to", "x/", "--jobs", "2", "--scheduler", "tcp://x:1"]],
+    [
+        ["--to", "x.json"],
+        ["--to", ""],
+        ["--to", "s3://bucket/x.parquet"],
+        ["--to", "x.csv", "--jobs", "2"],
+        ["--to", "x/", "--jobs", "2", "--scheduler", "tcp://x:1"],
+        ["--to", "x.csv", "--keep", "Age", "--keep", "Age"],
+        ["--to", "x.csv", "--keep", "prediction"],
+    ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(project, options):
     assert predict("data/raw.csv", *options) == 2

@@ -55,7 +55,7 @@ def bucket(server, project, monkeypatch):
     return s3
 
 
-@pytest.mark.parametrize("given", ["csv/a.csv", "csv", "csv/*.csv", "clean.parquet"])
+@pytest.mark.parametrize("given", ["csv/a.csv", "csv", "csv/*.csv", "csv/?.csv", "clean.parquet"])
 def test_objects_are_read_as_files_are(bucket, project, tmp_path, given):
     assert predict(f"s3://survey/in/{given}", "--to", tmp_path / "s3.parquet") == 0
     files = ["data/clean.parquet"] if "parquet" in given else ["data/raw.csv"] * (1 if given == "csv/a.csv" else 2)
@@ -77,7 +77,7 @@ def test_parts_are_written_to_s3_and_a_run_goes_on_there(bucket, project, tmp_pa
 
 def test_an_object_that_does_not_exist_is_an_error(bucket, project, tmp_path, capsys):
     assert predict("s3://survey/none.csv", "--to", tmp_path / "x.csv") == 1
-    assert "s3://survey/none.csv is no file" in capsys.readouterr().err
+    assert "s3://survey/none.csv: no such file" in capsys.readouterr().err
 
 
 def test_a_bucket_that_does_not_exist_is_an_error(bucket, project, tmp_path, capsys):
