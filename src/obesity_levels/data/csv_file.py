@@ -189,19 +189,10 @@ def _whole_lines(path: Readable, size: int, part: Part) -> Iterator[tuple[Part, 
     with path.open("rb") as file:
         file.seek(start)
 
-        def read() -> bytes:
-            left = -1 if part.stop is None else part.stop - file.tell()
-            return file.read(left if size < 0 else size if left < 0 else min(size, left))
-
-        content = read()
-        while content:
-            more = read()
-            length = content.rfind(b"\n") + 1 if more else len(content)
-            if length:
-                lines = Part(start, start + length, line)
-                yield lines, content[:length]
-                start, line = start + length, line + content.count(b"\n", 0, length)
-            content = content[length:] + more
+        while content := file.read(size if part.stop is None else min(size, part.stop - start)):
+            content += b"" if content.endswith(b"\n") else file.readline()
+            yield Part(start, start + len(content), line), content
+            start, line = start + len(content), line + content.count(b"\n")
 
 
 def _plain_rows(text: str, names: list[str], delimiter: str, first: int) -> pd.DataFrame | None:

@@ -141,7 +141,7 @@ class Folder:
         """Remove what killed processes of this machine have left half-written."""
         for name in self.names():
             pid = name.split(".")[-2] if name.endswith(".tmp") else ""
-            if pid.isdigit() and name.endswith(self._mark(pid)) and not Path(f"/proc/{pid}").exists():
+            if pid.isdigit() and name.endswith(self._mark(pid)) and _has_ended(int(pid)):
                 self.remove([name])
 
     def remove(self, names: Sequence[str]) -> None:
@@ -171,6 +171,16 @@ def _s3_names(name: str) -> list[str]:
         if file.type == fs.FileType.File
         and (fnmatch(file.path, path) if is_pattern else PurePosixPath(file.path).suffix.lower() in _FORMATS)
     ]
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        pass
+    return False
 
 
 def _filesystem(uri: str) -> fs.FileSystem:

@@ -14,6 +14,17 @@ MARKS = ["?", "99", "-1.0", "1e999", "nan"]
 NUMBERS = st.sampled_from([99, -1, 1.62, 70, 162, 0]) | st.floats(-10, 500) | st.integers(0, 100)
 
 
+@given(st.text(alphabet="0019.+-eE \u0661x", max_size=6))
+def test_a_number_is_what_python_reads_as_one_with_digits_and_no_padding(text):
+    raw = pd.DataFrame({"Age": [text]}, dtype="str")
+    found = read_cells(raw, [])["Age"].found
+    try:
+        expected = float(text) if text.isascii() else np.nan
+    except ValueError:
+        expected = np.nan
+    assert np.array_equal(found, [expected], equal_nan=True)
+
+
 @few_examples
 @given(st.lists(st.tuples(*[NUMBERS | st.none() for _ in SCALES]), min_size=1, max_size=20), st.booleans())
 def test_numbers_of_a_parquet_file_are_read_as_their_texts_are(tmp_path_factory, rows, whole):
