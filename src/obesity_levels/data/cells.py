@@ -134,11 +134,13 @@ def _are_numbers(texts: pd.Index) -> npt.NDArray[np.bool_]:
 def _read_numbers(raw: pd.Series, name: str, missing_marks: Sequence[str]) -> Cells:
     """The cells of a column that has numbers already: the same as of their texts."""
     values = raw.to_numpy(np.float64)
+    infinite = np.isinf(values)
+    values = np.where(infinite, np.nan, values)
     low, high = SCALES[name]
     kind = float if raw.dtype.kind == "f" else int
     marks = [float(mark) for mark in missing_marks if _is_text_of(kind, mark.strip())]
-    conditions = [np.isnan(values), np.isin(values, marks), (values >= low) & (values <= high)]
-    cause = np.select(conditions, [EMPTY, MARKER, VALID], OUT_OF_SCALE).astype(np.int8)
+    conditions = [infinite, np.isnan(values), np.isin(values, marks), (values >= low) & (values <= high)]
+    cause = np.select(conditions, [UNREADABLE, EMPTY, MARKER, VALID], OUT_OF_SCALE).astype(np.int8)
     usable = np.where(cause == VALID, values, np.nan)
     return Cells(name, raw.index, np.arange(len(raw)), usable, cause, np.zeros(len(raw), np.bool_), values)
 

@@ -61,7 +61,7 @@ def read_blocks(
     reached.
     """
     begins = read_bytes(path, _BYTES_OF_A_FORMAT)
-    if format_of(begins) != layout.format or begins.startswith(b"PK"):  # a workbook, or an error
+    if format_of(begins) != layout.format or begins.startswith(b"PK\x03\x04"):  # a workbook, or an error
         blocks = iter([read_table(path, layout)])
     elif layout.format == "csv":
         blocks = csv_blocks(path, layout, part=part)

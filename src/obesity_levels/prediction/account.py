@@ -28,7 +28,7 @@ class Account:
     - `labels`, shape (7, 7): of rows with a label, if that was read, by label and prediction;
     - `covered`: those of them whose label is in the prediction set.
 
-    `first_losses` are the losses of the first block in which a column has many: they have its texts.
+    `first_losses` are the losses of a block in which a column has many: they have its texts.
     """
 
     def __init__(self, reference: Reference | None) -> None:
@@ -87,7 +87,7 @@ class Account:
     def losses(self) -> list[Loss]:
         """The columns with cells that are unreadable or off their scale, in all rows.
 
-        Their texts are of the first block with many, and there are none of rows that another run has read.
+        Their texts are of one block with many, and there are none of rows that another run has read.
         """
         found = []
         rows = int(self.counts["rows"][0])

@@ -3,7 +3,6 @@
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from obesity_levels.prediction.files import (
     PART_BYTES,
     Runner,
     file_parts,
-    here,
+    in_this_process,
     predict_to_file,
     predict_to_folder,
 )
@@ -62,7 +61,7 @@ def predict(
     Labels are ignored without --evaluate; a row without any answer gets nulls. Prints an account of the rows. The files
     may be larger than memory. In a folder of parts an interrupted run goes on with the parts that are missing.
     """
-    is_file = to.endswith(_SUFFIXES) and not to.startswith(S3)
+    is_file = Path(to).suffix in _SUFFIXES and not to.endswith("/") and not to.startswith(S3)
     if not is_file and not to.endswith("/") and (to.startswith(S3) or Path(to).suffix or not to):
         ends = "/" if to.startswith(S3) else f"{', '.join(_SUFFIXES)} or /"
         raise click.UsageError(f"--to {to!r} must end with {ends}")
@@ -75,22 +74,23 @@ def predict(
     files = input_files(inputs)
     _check_output(Path(to), files, is_file=is_file, overwrite=overwrite)
     params = load_params()
-    written = load_layout(layout or Path(params.ingest.layout))
+    rows_layout = load_layout(layout or Path(params.ingest.layout))
     with chosen_model(model, alias) as model_folder, _ended_by_sigterm(), _runner(jobs, scheduler) as runner:
-        made = made_with(str(model_folder))
+        origin = made_with(str(model_folder))
         clean = params.clean
-        task = Task(str(model_folder), made, written, clean.missing_marks, list(keep), evaluate, clean.max_lost_share)
+        task = Task(
+            str(model_folder), origin, rows_layout, clean.missing_marks, list(keep), evaluate, clean.max_lost_share
+        )
         options = {"keep": task.keep, "evaluate": evaluate, "missing_marks": task.missing_marks}
-        with ThreadPoolExecutor() as reader:  # the files are cut into parts while they are hashed
-            cut = reader.submit(file_parts, files, written, PART_BYTES)
-            run = describe_run(files, written, options | {"part_bytes": PART_BYTES}, made)
-            parts = cut.result()
+        run = describe_run(files, rows_layout, options | {"part_bytes": PART_BYTES}, origin)
+        parts = file_parts(files, rows_layout, PART_BYTES)
         if is_file:
             account = predict_to_file(task, parts, Path(to), run)
         else:
             account = predict_to_folder(task, parts, Folder(to), run, runner, overwrite=overwrite)
-    lines = [str(account), "", *(f"sha256 of {name}: {found}" for name, found in made["model"].items())]
-    lines += [f"{file['file']}: {file['hash']}" for file in run["inputs"][:_MOST_LINES]]
+    lines = [str(account), "", *(f"sha256 of {name}: {found}" for name, found in origin["model"].items())]
+    for file in run["inputs"][:_MOST_LINES]:
+        lines.append(", ".join(f"{name} {value}" for name, value in file.items()))
     lines += [f"… of {len(files)} files"] if files[_MOST_LINES:] else []
     if evaluate and not account.scores():
         lines.append("no row has a label that can be read: there are no scores")
@@ -109,7 +109,7 @@ def _check_output(output: Path, inputs: Sequence[File], *, is_file: bool, overwr
 
 def _runner(jobs: int | None, scheduler: str | None) -> AbstractContextManager[Runner]:
     if scheduler is None:
-        return in_processes(jobs) if jobs and jobs > 1 else nullcontext(here)
+        return in_processes(jobs) if jobs and jobs > 1 else nullcontext(in_this_process)
     try:
         from obesity_levels.prediction.cluster import on_cluster
     except ModuleNotFoundError as error:

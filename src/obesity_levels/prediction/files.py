@@ -34,6 +34,7 @@ RUN, ACCOUNT = "_run.json", "_account.json"
 
 _OURS = re.compile(rf"part-\d{{6,}}\.parquet|{RUN}|{ACCOUNT}|\..+\.tmp")
 _AT_ONCE = 16
+_MOST_NAMES = 3
 
 Runner = Callable[[Task, Sequence[FilePart], str], Iterator[Account]]
 """Predicts parts into a folder, in any order; gives the account of each when its file is complete."""
@@ -51,7 +52,7 @@ def file_parts(inputs: Sequence[File], layout: Layout, size: int = PART_BYTES) -
     return [FilePart(file, part, f"part-{at:06}.parquet") for at, (file, part) in enumerate(found)]
 
 
-def here(task: Task, parts: Sequence[FilePart], folder: str) -> Iterator[Account]:
+def in_this_process(task: Task, parts: Sequence[FilePart], folder: str) -> Iterator[Account]:
     """The Runner that predicts one part after the other, in this process."""
     return (predict_part(task, part, folder) for part in parts)
 
@@ -94,7 +95,7 @@ def predict_to_folder(
         for part, counts in zip(finished, readers.map(lambda part: _counts(folder, part), finished), strict=True):
             try:
                 account.add_counts(counts)
-            except ValueError as error:
+            except (TypeError, OverflowError, ValueError) as error:
                 raise _not_of_this_run(folder, part) from error
     for found in _progress(runner(task, missing, str(folder)), account, len(parts), len(finished)):
         account.add(found)
@@ -160,7 +161,8 @@ def _not_of_this_run(folder: Folder, part: FilePart) -> RunError:
 
 
 def _names(run: dict[str, Any]) -> str:
-    return ", ".join(file["file"] for file in run["inputs"])
+    names = [file["file"] for file in run["inputs"]]
+    return ", ".join(names[:_MOST_NAMES] + ["…"] * (len(names) > _MOST_NAMES))
 
 
 def _json(content: dict[str, Any]) -> bytes:

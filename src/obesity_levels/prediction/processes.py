@@ -30,8 +30,8 @@ def in_processes(jobs: int) -> Iterator[Runner]:
                 yield future.result()
         except BrokenProcessPool as error:
             raise RunError(
-                "a process was killed, perhaps for want of memory: run again, with fewer --jobs, and the finished parts"
-                " are kept"
+                "a process was killed, perhaps because memory ran out: run again, with fewer --jobs; the finished"
+                " parts are kept"
             ) from error
 
     try:

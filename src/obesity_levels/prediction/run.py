@@ -20,11 +20,11 @@ _LIBRARIES = ("numpy", "onnxruntime", "pandas", "pyarrow")
 
 
 def describe_run(
-    inputs: Sequence[File], layout: Layout, options: dict[str, Any], made_with: dict[str, Any]
+    inputs: Sequence[File], layout: Layout, options: dict[str, Any], model: dict[str, Any]
 ) -> dict[str, Any]:
-    """What predictions depend on: the inputs in their order, by hash, the layout, the options, and `made_with`."""
-    files = [{"file": str(file), "hash": fingerprint(file)} for file in inputs]
-    return {"inputs": files, "layout": to_builtins(layout), "options": options, **made_with}
+    """What predictions depend on: the inputs in their order, the layout, the options, and `model`, of `made_with`."""
+    files = [{"file": str(file), **fingerprint(file)} for file in inputs]
+    return {"inputs": files, "layout": to_builtins(layout), "options": options, **model}
 
 
 def made_with(model: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def made_with(model: str) -> dict[str, Any]:
 def model_hashes(folder: str) -> dict[str, str]:
     """The sha256 of each file of the model in a folder; "none" where there is no such file."""
     paths = [Path(folder) / name for name in (CLASSIFIER, MANIFEST, DRIFT_REFERENCE)]
-    return {path.name: fingerprint(path) if path.exists() else "none" for path in paths}
+    return {path.name: fingerprint(path)["sha256"] if path.exists() else "none" for path in paths}
 
 
 @cache

@@ -2,8 +2,10 @@
 
 import glob
 import hashlib
+import io
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -17,6 +19,7 @@ from obesity_levels.errors import RunError, SourceError
 
 S3 = "s3://"
 _FORMATS = (".csv", ".parquet")
+_BUFFER_BYTES = 1 << 20
 
 
 class S3File:
@@ -41,9 +44,10 @@ class S3File:
         """No: a folder of objects has no address of its own."""
         return False
 
-    def open(self, _: Any = "rb") -> pa.NativeFile:
+    def open(self, _: Any = "rb") -> io.BufferedReader:
         """The object to read. Raises FileNotFoundError if there is none, OSError if it cannot be read."""
-        return _filesystem(self.uri).open_input_file(_path(self.uri))
+        # pyarrow's own file reads no lines
+        return io.BufferedReader(_filesystem(self.uri).open_input_file(_path(self.uri)), _BUFFER_BYTES)
 
 
 File = Path | S3File
@@ -68,21 +72,21 @@ def input_files(given: Sequence[str]) -> list[File]:
     return found
 
 
-def fingerprint(file: File) -> str:
+def fingerprint(file: File) -> dict[str, Any]:
     """What changes when the file changes: its sha256; of an object in S3, which is not read for it, size and time."""
     if isinstance(file, S3File):
         info = _filesystem(file.uri).get_file_info(_path(file.uri))
-        return f"{info.size} bytes of {info.mtime}"
+        return {"bytes": info.size, "changed": str(info.mtime)}
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return {"sha256": hashlib.file_digest(content, "sha256").hexdigest()}
 
 
 class Folder:
     """A folder to write to, of this machine or in S3. A file in it appears when it is complete."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri
-        self._filesystem, self._path = _filesystem(uri), _path(uri).rstrip("/")
+        self.uri = uri.rstrip("/") or "/"
+        self._filesystem, self._path = _filesystem(uri), _path(self.uri)
 
     def __str__(self) -> str:
         return self.uri
@@ -104,8 +108,11 @@ class Folder:
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         """Write a file, or replace it. Raises RunError, of a full disk for instance."""
         if self.uri.startswith(S3):  # an object is there when all of it has arrived
-            with self._filesystem.open_output_stream(f"{self._path}/{name}") as file:
-                file.write(content)
+            try:
+                with self._filesystem.open_output_stream(f"{self._path}/{name}") as file:
+                    file.write(content)
+            except OSError as error:
+                raise RunError(f"{self}/{name} cannot be written: {error}") from error
             return
         with self._temporary(name, content) as temporary:
             temporary.replace(f"{self._path}/{name}")
@@ -116,8 +123,15 @@ class Folder:
             if name not in self.names():
                 self.write(name, content)
             return
-        with self._temporary(name, content) as temporary, suppress(FileExistsError):
-            Path(f"{self._path}/{name}").hardlink_to(temporary)
+        path = Path(f"{self._path}/{name}")
+        with self._temporary(name, content) as temporary:
+            try:
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without hard links
+                if not path.exists():
+                    temporary.replace(path)
 
     @contextmanager
     def _temporary(self, name: str, content: bytes | pa.Buffer) -> Iterator[Path]:
@@ -138,7 +152,7 @@ class Folder:
         return f".{platform.node()}.{pid}.tmp"
 
     def remove_left_over(self) -> None:
-        """Remove what killed processes of this machine have left half-written."""
+        """Remove what killed processes of this machine have left half-written; of others, it may still be written."""
         for name in self.names():
             pid = name.split(".")[-2] if name.endswith(".tmp") else ""
             if pid.isdigit() and name.endswith(self._mark(pid)) and _has_ended(int(pid)):
@@ -164,6 +178,8 @@ def _s3_names(name: str) -> list[str]:
         return [name]
     is_pattern = glob.has_magic(path)
     folder = path.rpartition("/")[0] if is_pattern else path.rstrip("/")
+    if glob.has_magic(folder):
+        raise SourceError(f"{name}: in S3 only the last part of an address may be a pattern")
     files = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
     return [
         f"{S3}{file.path}"
@@ -192,4 +208,6 @@ def _filesystem(uri: str) -> fs.FileSystem:
 
 
 def _path(uri: str) -> str:
+    if uri.startswith(S3) and not re.fullmatch(r"s3:/(/[^/]+)+/?", uri):
+        raise SourceError(f"{uri} is no address in S3: write s3://BUCKET/KEY")
     return uri.removeprefix(S3)

@@ -15,7 +15,7 @@ from obesity_levels.data.csv_file import Part
 from obesity_levels.data.layout import UNCHANGED, Layout
 from obesity_levels.data.source import read_blocks
 from obesity_levels.drift.histograms import Reference, load_reference
-from obesity_levels.errors import RunError
+from obesity_levels.errors import RunError, SourceError
 from obesity_levels.model.classifier import Classifier, load_classifier, load_manifest
 from obesity_levels.paths import DRIFT_REFERENCE, MANIFEST
 from obesity_levels.prediction.account import Account
@@ -89,17 +89,20 @@ def predicted_blocks(task: Task, part: FilePart, account: Account) -> Iterator[p
     is_parquet = task.layout == UNCHANGED and file.suffix.lower() == ".parquet"
     layout = msgspec.structs.replace(task.layout, format="parquet") if is_parquet else task.layout
     columns = list(dict.fromkeys([*ANSWERS, *([LABEL] if task.evaluate else []), *task.keep]))
-    for block in read_blocks(file, columns, layout, part.part, numbers=set(SCALES) - set(task.keep)):
-        predicted = predict_table(block, classifier, marks, task.keep, labels=task.evaluate)
-        account.add_rows(block, predicted, task.max_lost_share, evaluate=task.evaluate)
-        yield predicted.table
+    try:
+        for block in read_blocks(file, columns, layout, part.part, numbers=set(SCALES) - set(task.keep)):
+            predicted = predict_table(block, classifier, marks, task.keep, labels=task.evaluate)
+            account.add_rows(block, predicted, task.max_lost_share, evaluate=task.evaluate)
+            yield predicted.table
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read ({error}): run again") from error
 
 
 def predict_part(task: Task, part: FilePart, folder: str) -> Account:
     """Write the predictions of a part to a Parquet file in `folder`, which appears when it is complete.
 
     Its counts are in its metadata too, so that another run needs not to read it again. Raises the errors of
-    `predicted_blocks`, and OSError.
+    `predicted_blocks`, and RunError if the folder cannot be written.
     """
     model = load_model(task.model)
     account = Account(model.reference)

@@ -123,7 +123,8 @@ def test_two_runs_at_the_same_time_do_not_take_each_others_parts(cluster, rows, 
     for run in runs:
         said_by(run)
     assert content(tmp_path / "parts") == complete
-    assert set(content(tmp_path / "kept")) == set(complete)
+    said_by(start(cluster.python, rows, "--to", tmp_path / "alone", "--keep", "Age"))
+    assert content(tmp_path / "kept") == content(tmp_path / "alone")
 
 
 def test_a_scheduler_that_stops_is_an_error_that_says_what_to_do(cluster, rows, tmp_path):
@@ -142,6 +143,21 @@ def test_another_model_on_a_worker_is_an_error(cluster, project, tmp_path):
     arguments = ["data/raw.csv", "--to", tmp_path / "parts", "--scheduler", cluster.address]
     said = said_by(start(cluster.python, *arguments, "--model", "/proc/self/cwd/models"), 1)
     assert "not the same model.classifier.onnx as this machine" in said
+
+
+def test_a_folder_that_a_worker_does_not_share_is_an_error(cluster, project, tmp_path):
+    cluster.add_worker(cwd=tmp_path)
+    arguments = [project / "data/raw.csv", "--model", project / "models", "--scheduler", cluster.address]
+    said = said_by(start(cluster.python, *arguments, "--to", "/proc/self/cwd/reports/here/"), 1)
+    assert "name one that all workers read and write" in said
+
+
+def test_an_older_package_on_a_worker_is_an_error(cluster, project, tmp_path):
+    (tmp_path / "src/obesity_levels").mkdir(parents=True)
+    (tmp_path / "src/obesity_levels/__init__.py").touch()
+    cluster.add_worker(env=os.environ | {"PYTHONPATH": str(tmp_path / "src")})
+    arguments = ["data/raw.csv", "--to", tmp_path / "parts", "--scheduler", cluster.address]
+    assert "install the same one there" in said_by(start(cluster.python, *arguments), 1)
 
 
 def test_a_worker_without_the_package_is_an_error(cluster, project, tmp_path):

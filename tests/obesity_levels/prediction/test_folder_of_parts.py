@@ -3,9 +3,12 @@
 import json
 import os
 import platform
+import pty
 import shutil
 import signal
+import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +37,13 @@ def test_the_parts_have_together_the_rows_of_one_file(project, tmp_path):
     assert predict("data/raw.csv", "--to", f"{tmp_path}/parts/", "--keep", LABEL) == 0
     assert len(list(tmp_path.glob("parts/part-*.parquet"))) >= 3
     assert table(tmp_path / "parts") == table(tmp_path / "one.parquet")
+
+
+def test_a_first_column_whose_name_begins_as_a_zip_archive_does_is_no_reason_to_read_rows_twice(project, raw, tmp_path):
+    raw.insert(0, "PK", "1")
+    raw.to_csv(tmp_path / "rows.csv", index=False)
+    assert predict(tmp_path / "rows.csv", "--to", tmp_path / "parts") == 0
+    assert len(table(tmp_path / "parts")) == len(raw)
 
 
 def test_row_groups_of_a_parquet_file_are_parts(project, tmp_path):
@@ -76,7 +86,7 @@ def test_a_run_that_would_give_something_else_does_not_go_on(project, tmp_path, 
     assert "other values of options.keep" in capsys.readouterr().err
     rows.write_text(f"{HEADER}\n{ROW}\n{ROW}\n")
     assert predict(rows, "--to", tmp_path / "parts") == 1
-    assert "other values of inputs.0.hash" in capsys.readouterr().err
+    assert "other values of inputs.0.sha256" in capsys.readouterr().err
     assert content(tmp_path / "parts") == before
     assert predict(rows, "--to", tmp_path / "parts", "--overwrite") == 0
     assert len(table(tmp_path / "parts")) == 2
@@ -173,6 +183,19 @@ def test_an_error_in_a_process_is_that_of_the_file(project, tmp_path, capsys):
     assert "rows.csv, line 3: too few cells" in capsys.readouterr().err
 
 
+def test_on_a_terminal_there_is_a_bar_with_rows_a_second_and_else_nothing(project, raw, tmp_path):
+    rows = many_files(tmp_path / "in", raw, files=2, times=1)
+    command = [sys.executable, "-m", "obesity_levels.prediction", rows, "--to"]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (24, 120))
+    subprocess.run([*command, tmp_path / "a.csv"], check=True, stdout=subprocess.DEVNULL, stderr=theirs)
+    assert b"rows/s" in os.read(ours, 100_000)
+    other = subprocess.run([*command, tmp_path / "b.csv"], check=True, capture_output=True)
+    assert other.stderr == b""
+    os.close(ours)
+    os.close(theirs)
+
+
 def with_variable(value: str) -> list[int]:
     """The processes that have this value in their environment."""
     found = []
@@ -197,6 +220,15 @@ def test_a_killed_run_writes_no_more_and_goes_on_when_it_is_run_again(project, r
     assert not (parts / "_account.json").exists()
     said_by(start(sys.executable, rows, "--to", parts, "--jobs", "2"))
     assert content(parts) == content(tmp_path / "complete")
+
+
+def test_sigterm_ends_all_processes_and_leaves_nothing_half_written(project, raw, tmp_path):
+    rows = many_files(tmp_path / "in", raw, files=12, times=10)
+    run = start(sys.executable, rows, "--to", tmp_path / "parts", "--jobs", "2")
+    eventually(lambda: list(tmp_path.glob("parts/part-*")), "a part is written")
+    run.terminate()
+    said_by(run, 128 + signal.SIGTERM)
+    assert all(name.startswith(("part-", "_run")) for name in content(tmp_path / "parts"))
 
 
 def test_a_process_that_is_killed_is_an_error_that_says_what_to_do(project, raw, tmp_path):

@@ -95,7 +95,7 @@ def test_columns_to_keep_of_a_parquet_file_keep_every_digit(project, tmp_path):
     assert predict(tmp_path / "rows.parquet", "--to", tmp_path / "out.parquet", *keep) == 0
     found = pq.read_table(tmp_path / "out.parquet")
     assert set(found["id"].to_pylist()) == {"9007199254740993"}
-    assert set(found["null"].to_pylist()) <= {"", "9007199254740993", "1"}
+    assert found["null"].to_pylist()[:4] == ["", "9007199254740993"] * 2
     assert found["Age"].to_pylist() == rows["Age"].map(str).replace("nan", "").tolist()
 
 
