@@ -3,8 +3,9 @@
 import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -19,7 +20,7 @@ from obesity_levels.schema import LEVELS, QUESTIONS, Patient
 from service.middleware import ROWS
 from service.model import Model
 from service.problems import Problem
-from service.schemas import PredictRequest
+from service.schemas import Explanations, Predictions, PredictRequest
 from service.settings import Settings
 
 # In bytes, of which a patient takes 230 to 280. Larger bodies are answered on a thread.
@@ -31,6 +32,18 @@ _NOT_EXPLAINED = (
     "this model has no explanations: it was made by an older version of the code, or no level had enough training rows;"
     " rebuild it (dvc repro), with more rows or a lower train.explanations.min_rows"
 )
+_Answer = TypeVar("_Answer")
+
+
+class _Body(NamedTuple):
+    """What a body may be: its media type, and what is said of another one."""
+
+    media_type: bytes
+    advice: str
+
+
+_JSON = _Body(b"application/json", "send JSON in UTF-8, with the header Content-Type: application/json")
+_FORM = _Body(b"application/x-www-form-urlencoded", "send the form of the page")
 _BUSY = "too many requests are being answered: try again after 1 s"
 
 PREDICTIONS = Counter("obesity_predictions", "Patients predicted, by level", ["level"])
@@ -61,7 +74,7 @@ class Predictor:
         refused = self._in_flight >= self._settings.max_in_flight
         self._in_flight += not refused
         try:
-            body = await self._body(scope, receive, chunks, refused)
+            body = await self._body(scope, receive, chunks, refused, _JSON)
             query = scope["query_string"]
             if len(body) <= _SMALL:
                 content, scope[ROWS] = self._predict(body, query)  # type: ignore[literal-required]
@@ -74,25 +87,58 @@ class Predictor:
             self._received -= sum(map(len, chunks))
 
     async def explain(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request for explanations. Raises Problem.
+        """Answer a request for explanations. Raises Problem."""
+        query = scope["query_string"]
 
-        They have a thread and places of their own, so predictions do not wait for them. Each patient takes a place: to
-        explain one costs as much as to predict 1,500, or up to 8,000.
+        def read(body: bytes) -> list[Patient]:
+            if self._model.explainer is None:
+                raise Problem(404, _NOT_EXPLAINED)
+            self._coverage(query)
+            return self._parse(body, self._settings.max_explained)
+
+        def answer(patients: list[Patient]) -> bytes:
+            return self._encode(self._model.explain(patients, self._coverage(query)))
+
+        await _send(send, await self._explained_by(answer, scope, receive, _JSON, read))
+
+    async def answer_form(
+        self, scope: Scope, receive: Receive, read: Callable[[bytes], list[Patient]]
+    ) -> tuple[Predictions, Explanations | None]:
+        """Predict and explain the patients whom `read` finds in a form; None where the model has no explanations.
+
+        It has the limits of `explain`. Raises Problem, and what `read` raises.
+        """
+
+        def answer(patients: list[Patient]) -> tuple[Predictions, Explanations | None]:
+            predictions = self._counted(patients, None)
+            return predictions, self._model.explain(patients) if self._model.explainer else None
+
+        return await self._explained_by(answer, scope, receive, _FORM, read)
+
+    async def _explained_by(
+        self,
+        answer: Callable[[list[Patient]], _Answer],
+        scope: Scope,
+        receive: Receive,
+        expected: _Body,
+        read: Callable[[bytes], list[Patient]],
+    ) -> _Answer:
+        """What `answer` makes of the patients whom `read` finds in the body. Raises Problem, and what `read` raises.
+
+        Explanations have a thread and places of their own, so predictions do not wait for them. Each patient takes a
+        place: to explain one costs as much as to predict 1,500, or up to 8,000.
         """
         chunks: list[bytes] = []
         refused = self._explained >= self._settings.max_in_flight
         places = int(not refused)
         self._explained += places
         try:
-            body = await self._body(scope, receive, chunks, refused)
-            if self._model.explainer is None:
-                raise Problem(404, _NOT_EXPLAINED)
-            coverage = self._coverage(scope["query_string"])
-            loop, most = asyncio.get_running_loop(), self._settings.max_explained
+            body = await self._body(scope, receive, chunks, refused, expected)
+            loop = asyncio.get_running_loop()
             if len(body) <= _SMALL:
-                patients = self._parse(body, most)
+                patients = read(body)
             else:
-                patients = await loop.run_in_executor(self._threads, self._parse, body, most)
+                patients = await loop.run_in_executor(self._threads, read, body)
             # A large body would take room from those of predictions while it waits.
             self._received -= sum(map(len, chunks))
             chunks.clear()
@@ -102,14 +148,14 @@ class Predictor:
                 raise Problem(503, _BUSY, retry_after="1")
             places = len(patients)
             self._explained = others + places
-            content = await loop.run_in_executor(self._explaining, self._explain, patients, coverage)
+            answered = await loop.run_in_executor(self._explaining, answer, patients)
             scope[ROWS] = len(patients)  # type: ignore[literal-required]
-            await _send(send, content)
+            return answered
         finally:
             self._explained -= places
             self._received -= sum(map(len, chunks))
 
-    async def _body(self, scope: Scope, receive: Receive, chunks: list[bytes], refused: bool) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive, chunks: list[bytes], refused: bool, expected: _Body) -> bytes:
         """Receive the body, whose `chunks` are counted until the request is answered. Raises Problem, 503 if `refused`.
 
         Litestar's Request would do it too, but at a cost of 11 % of the requests a second.
@@ -120,7 +166,7 @@ class Predictor:
         if refused and length > _SMALL:
             raise Problem(503, _BUSY, retry_after="1")
         if not refused:
-            _check_media_type(headers)
+            _check_media_type(headers, expected)
         seconds, largest = self._settings.body_seconds, self._settings.max_body_bytes
         size, more = 0, True
         try:
@@ -152,13 +198,13 @@ class Predictor:
     def _predict(self, body: bytes, query: bytes) -> tuple[bytes, int]:
         coverage = self._coverage(query)
         patients = self._parse(body, self._settings.max_patients)
+        return self._encode(self._counted(patients, coverage)), len(patients)
+
+    def _counted(self, patients: list[Patient], coverage: str | None) -> Predictions:
         predictions = self._model.predict(patients, coverage)
         for level in set(predictions.predictions):
             _predicted[level].inc(predictions.predictions.count(level))
-        return self._encode(predictions), len(patients)
-
-    def _explain(self, patients: list[Patient], coverage: str | None) -> bytes:
-        return self._encode(self._model.explain(patients, coverage))
+        return predictions
 
     def _coverage(self, query: bytes) -> str | None:
         """The coverage that is asked for. Raises Problem, 422, if the model has no prediction sets of it."""
@@ -216,10 +262,10 @@ async def _send(send: Send, content: bytes) -> None:
     await send({"type": "http.response.body", "body": content, "more_body": False})
 
 
-def _check_media_type(headers: Mapping[bytes, bytes]) -> None:
+def _check_media_type(headers: Mapping[bytes, bytes], expected: _Body) -> None:
     media_type, _, options = headers.get(b"content-type", b"").lower().replace(b" ", b"").partition(b";")
-    if media_type != b"application/json" or options not in (b"", b"charset=utf-8", b'charset="utf-8"', b"charset=utf8"):
-        raise Problem(415, "send JSON in UTF-8, with the header Content-Type: application/json")
+    if media_type != expected.media_type or options not in (b"", b"charset=utf-8", b'charset="utf-8"', b"charset=utf8"):
+        raise Problem(415, expected.advice)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(415, "send the body as it is, without Content-Encoding")
 
