@@ -65,6 +65,7 @@ RUN python3 -m venv /opt/venv \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
 COPY service/*.py service/
 COPY service/routes/*.py service/routes/
+COPY service/web service/web/
 COPY src/obesity_levels/__init__.py src/obesity_levels/errors.py src/obesity_levels/paths.py \
      src/obesity_levels/schema.py obesity_levels/
 COPY src/obesity_levels/model/__init__.py src/obesity_levels/model/artifact.py src/obesity_levels/model/classifier.py \

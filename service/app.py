@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
@@ -24,7 +25,15 @@ from service.settings import Settings, load_settings
 def create_app(settings: Settings, model: Model | None = None) -> ASGIApp:
     """The application that answers with `model`, by default that of MODEL_DIR. Raises ArtifactError."""
     model = model or load_model(settings)
-    routes = [health, ready, live, model_info, drift, about, metrics]
+    predictor = Predictor(model, settings)
+    routes = [health, ready, live, model_info, drift, metrics]
+    page: list[Any] = [about]
+    template_config = None
+    if settings.web == "on":
+        # Not imported without it: the template engine takes memory.
+        from service.web.routes import templates, web_routes
+
+        page, template_config = web_routes(predictor, model), templates()
     dependencies = {"model": Provide(lambda: model, sync_to_thread=False)}
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
 
@@ -32,9 +41,10 @@ def create_app(settings: Settings, model: Model | None = None) -> ASGIApp:
     MODEL.labels(model.version).set(1)
     app = Litestar(
         [
-            *predict_routes(Predictor(model, settings)),
+            *predict_routes(predictor),
             *routes,
-            *docs_routes(routes, dependencies, settings, model.coverages),
+            *page,
+            *docs_routes([*routes, about], dependencies, settings, model.coverages),
         ],
         dependencies=dependencies,
         cors_config=CORSConfig(origins, ["GET", "POST"], expose_headers=["Retry-After", "X-Request-ID"])
@@ -42,6 +52,7 @@ def create_app(settings: Settings, model: Model | None = None) -> ASGIApp:
         else None,
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=None,
+        template_config=template_config,
         logging_config=None,
     )
     return Middleware(app)

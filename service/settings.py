@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper"):
     drift_window: Annotated[int, Meta(ge=0, le=10**7, description="500 rows or more, or 0: not watched")] = 10_000
     shadow_model_dir: Annotated[Path | None, Meta(description="the folder of a challenger, or empty: none")] = None
     shadow_share: Annotated[float, Meta(ge=0, le=1, description="the share of rows for the challenger, 0 to 1")] = 1.0
+    web: Annotated[Literal["on", "off"], Meta(description="on or off: the page for people")] = "on"
     log_level: Annotated[LogLevel, Meta(description="debug, info, warning (no line for a request) or error")] = "info"
     git_revision: Annotated[str, Meta(pattern=r"^[\w./+-]*\Z", description="a git revision, for /model-info")] = ""
 
@@ -54,8 +55,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         for field in msgspec.structs.fields(Settings)
         if environment.get(field.encode_name, "").strip()
     }
-    if "LOG_LEVEL" in given:
-        given["LOG_LEVEL"] = given["LOG_LEVEL"].lower()
+    for name in given.keys() & {"LOG_LEVEL", "WEB"}:
+        given[name] = given[name].lower()
     # Path is not a type that msgspec converts to by itself.
     try:
         return msgspec.convert(given, Settings, strict=False, dec_hook=lambda kind, value: kind(value))

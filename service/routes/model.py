@@ -22,4 +22,9 @@ def model_info(model: NamedDependency[Model]) -> ModelInfo:
 @get("/", operation_id="about", summary="What this is", tags=["model"], sync_to_thread=False)
 def about(model: NamedDependency[Model]) -> About:
     """What this is, and where the rest is."""
+    return describe(model)
+
+
+def describe(model: Model) -> About:
+    """The answer of GET / to a program."""
     return About("obesity-levels", DESCRIPTION, model.version, model.info.data.simulated, _LINKS)

@@ -102,6 +102,8 @@ def test_no_line_of_a_busy_run_holds_a_value_that_was_sent(model_dir, tmp_path):
             service.post(b"{}", JSON | {"X-Other": secret, "Authorization": secret})
             service.client.get(f"/{secret}?{secret}={number}")
             service.client.get(f"/health?weight={number}")
+            service.client.get(f"/?lang={secret}&example={number}", headers={"Accept": "text/html"})
+            service.client.post("/", data={"Weight": number, "Gender": secret})
         service.stop()
         log = service.log.read_text()
     assert log.count('"message":"request"') >= 400
