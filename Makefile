@@ -14,7 +14,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: batch model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint docs docs-links audit advisories-are-there requirements lock
+.PHONY: batch model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint screenshots docs docs-links audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -185,6 +185,9 @@ lint: setup ## check style, types, and the workflows' permissions
 	zizmor --quiet --offline .github
 
 SITE := site
+
+screenshots: model-is-there $(SERVICE_VENV)/ready $(DEPLOY_VENV)/ready ## make the pictures of the page in docs/images/ with Chromium
+	@python docs/screenshots.py
 
 # The site is made anew each time: Sphinx says nothing about a page that has not changed. README is its first page.
 docs: $(DEPLOY_VENV)/ready ## build the site with the API reference, site/html/index.html; fail on a warning, such as a broken link
