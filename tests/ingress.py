@@ -18,6 +18,7 @@ from tests.serving import free_port, wait_until_it_answers
 
 CONFIGURATION = (ROOT / "deploy/nginx/obesity-classifier.conf").read_text()
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
+PAGE = "obesity-page.example.org"
 OPENSSL = shutil.which("openssl")
 
 needs_nginx = pytest.mark.skipif(
@@ -44,11 +45,12 @@ http {{
 
 @dataclass
 class Ingress:
-    """An nginx that runs, and the tokens of its clients."""
+    """An nginx that runs, the tokens of its clients, and the password of the one person who may see the page."""
 
     port: int
     folder: Path
     tokens: Sequence[str]
+    password: str
     trust: ssl.SSLContext
 
     def client(self, token: str | None = None) -> httpx.Client:
@@ -57,6 +59,13 @@ class Ingress:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"https://localhost:{self.port}"
         return httpx.Client(base_url=url, headers=headers, verify=self.trust, timeout=60, trust_env=False)
+
+    def browser(self, password: str | None = None) -> httpx.Client:
+        """A client that asks for the page with a person's password, the right one if it is not said which."""
+        client = self.client("")
+        client.headers["Host"] = PAGE
+        client.auth = ("person", self.password if password is None else password)
+        return client
 
     def connect(self) -> ssl.SSLSocket:
         """A connection, byte by byte."""
@@ -95,13 +104,16 @@ def ingress(
     )  # fmt: skip
     tokens = [secrets.token_hex(32) for _ in range(clients)]
     (folder / "tokens.map").write_text("".join(f'"Bearer {token}" client-{at};\n' for at, token in enumerate(tokens)))
+    password = secrets.token_hex(16)
+    hashed = subprocess.run([OPENSSL, "passwd", "-apr1", password], check=True, capture_output=True, text=True).stdout
+    (folder / "people.htpasswd").write_text(f"person:{hashed}")
     port = free_port()
     (folder / "obesity-classifier.conf").write_text(rewritten(configuration, folder, port, upstream))
     (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
     command = [NGINX, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        running = Ingress(port, folder, tokens, ssl.create_default_context(cafile=certificate))
+        running = Ingress(port, folder, tokens, password, ssl.create_default_context(cafile=certificate))
         with running.client("") as client:
             wait_until_it_answers(client, "/", process, folder / "error.log")
         yield running

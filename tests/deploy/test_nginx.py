@@ -1,5 +1,6 @@
 """The ingress's example, run in front of a service: who is let through, to what, and what is handed on."""
 
+import base64
 import json
 import re
 import socket
@@ -10,7 +11,7 @@ from urllib.parse import urljoin
 import pytest
 from service.settings import Settings
 
-from tests.ingress import CONFIGURATION, Ingress, ingress, needs_nginx
+from tests.ingress import CONFIGURATION, PAGE, Ingress, ingress, needs_nginx
 from tests.serving import JSON, PATIENT, free_port
 from tests.waiting import eventually
 
@@ -193,6 +194,50 @@ def test_without_any_replica_it_says_when_to_try_again(tmp_path):
         answer = client.post("/predict", content=BODY, headers=JSON)
     assert is_problem(answer, 502)
     assert answer.headers["retry-after"] == "1"
+
+
+HTML = {"Accept": "text/html"}
+
+
+def test_the_page_for_people_is_behind_a_login(nginx):
+    for password in ("", "wrong"):
+        with nginx.browser(password) as stranger:
+            answer = stranger.get("/", headers=HTML)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == 'Basic realm="obesity-page"'
+
+
+def test_with_a_login_the_page_and_its_files_are_there_and_it_answers(nginx):
+    with nginx.browser() as person:
+        page = person.get("/?lang=es", headers=HTML)
+        files = re.findall(r'(?:src|href)="(web/[^"]+)"', page.text)
+        assert len(files) == 3
+        assert [person.get(f"/{file}").status_code for file in files] == [200, 200, 200]
+        assert person.get("/about-the-model").status_code == 200
+        answer = person.post("/", data={"Weight": "70"}, headers=HTML)
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["strict-transport-security"]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/metrics", "/drift", "/docs", "/web/../metrics", "/model-info"])
+def test_nothing_but_the_page_is_under_its_name(nginx, path):
+    with nginx.browser() as person:
+        assert person.get(path).status_code == 404
+
+
+def test_the_password_of_a_person_is_not_handed_on(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as replica:
+        port = replica.getsockname()[1]
+        with ingress(tmp_path / "nginx", [port, port]) as nginx, nginx.connect() as connection:
+            login = base64.b64encode(f"person:{nginx.password}".encode()).decode()
+            request = [b"GET / HTTP/1.1", f"Host: {PAGE}".encode(), f"Authorization: Basic {login}".encode()]
+            connection.sendall(b"\r\n".join(request) + b"\r\n\r\n")
+            handed_on, _ = replica.accept()
+            with handed_on:
+                received = handed_on.recv(65536)
+    assert received.startswith(b"GET / HTTP/1.1\r\n")
+    assert b"authorization" not in received.lower()
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
