@@ -29,6 +29,7 @@ from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS,
 from obesity_levels.prediction.command import predict
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
+from obesity_levels.reporting.command import report
 
 DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
@@ -50,6 +51,7 @@ def commands() -> None:
 
 
 commands.add_command(predict)
+commands.add_command(report)
 
 
 @commands.command()
