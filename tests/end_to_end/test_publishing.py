@@ -160,7 +160,7 @@ def test_a_model_is_published_with_all_that_was_measured_of_it(clone, registry):
     assert "# Model card" in tags["mlflow.note.content"]
     assert not [key for key, value in tags.items() if str(clone.path) in value or str(ROOT) in value]
     found = {file.path for file in registry.list_artifacts(run.info.run_id)}
-    assert found == {"metrics", "plots", "params.yaml", "dvc.lock"}
+    assert found == {"metrics", "plots", "params.yaml", "dvc.lock", "report.html"}
 
 
 def test_the_model_is_registered_with_its_signature_an_example_and_pinned_requirements_and_without_a_pickle(

@@ -1,4 +1,4 @@
-"""A pipeline run as a run of MLflow: params, metrics, plots, the model card, and the model as a pyfunc."""
+"""A pipeline run as a run of MLflow: params, metrics, plots, the report, the model card, and the model as a pyfunc."""
 
 import importlib.metadata
 import json
@@ -14,6 +14,8 @@ from obesity_levels.params import read_yaml
 from obesity_levels.registry import NAME
 from obesity_levels.registry.pipeline_run import PipelineRun
 from obesity_levels.registry.pyfunc_model import SIGNATURE
+from obesity_levels.reporting.page import report_page
+from obesity_levels.reporting.reported import reported_in
 from obesity_levels.schema import QUESTIONS
 
 _ARTIFACT = (paths.CLASSIFIER, paths.MANIFEST, paths.DRIFT_REFERENCE)
@@ -44,6 +46,7 @@ def log_run(run: PipelineRun) -> tuple[str, ModelInfo]:
             mlflow.log_metrics({key: float(value) for key, value in metrics if isinstance(value, int | float)})
         for reported in _REPORTED:
             mlflow.log_artifact(str(run.folder / reported))
+        mlflow.log_text(report_page(reported_in(run.folder, name)), "report.html")
         # The description of the run. MLflow cuts it off where it is too long.
         mlflow.set_tag("mlflow.note.content", (run.folder / paths.MODEL_CARD).read_text(encoding="utf-8"))
         return mlflow_run.info.run_id, _log_model(run)
