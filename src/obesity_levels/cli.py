@@ -23,13 +23,15 @@ from obesity_levels.errors import ArtifactError, check_merged
 from obesity_levels.evaluation.model_card import results_table
 from obesity_levels.evaluation.verification import differences
 from obesity_levels.io import read_json
+from obesity_levels.model.classifier import load_manifest
 from obesity_levels.options import ALIAS, FILE, FOLDER, LAYOUT, MODEL, chosen_model, echo_report, run_command
 from obesity_levels.params import load_params, load_yaml
-from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MODELS, POPULATION_YAML, REPORTS
+from obesity_levels.paths import CONFUSION_MATRIX_CSV, EVALUATE_METRICS, MANIFEST, MODELS, POPULATION_YAML, REPORTS
 from obesity_levels.prediction.command import predict
 from obesity_levels.registry import CHALLENGER, CHAMPION, NAME, pipeline_run, retraining
 from obesity_levels.registry.pipeline_run import PipelineRun
 from obesity_levels.reporting.command import report
+from obesity_levels.reporting.drift_page import drift_page
 
 DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
@@ -100,6 +102,7 @@ def layout(file: Path, output: Path) -> None:
     help=f"Strength of the drift.  [default: {DEFAULT_INTENSITY}; {FIELD_ERROR_INTENSITY:g} for noise, swap and units]",
 )
 @click.option("--output", type=FOLDER, metavar="DIR", default=REPORTS, show_default=True, help="Folder to write to.")
+@click.option("--html", is_flag=True, help="Write the report as a page too.")
 @MODEL
 @ALIAS
 def drift(
@@ -108,6 +111,7 @@ def drift(
     drift_type: str | None,
     intensity: float | None,
     output: Path,
+    html: bool,
     model: Path | None,
     alias: str | None,
 ) -> None:
@@ -127,7 +131,8 @@ def drift(
         raise click.UsageError("--intensity must be a number, more than 0 and at most 1")
     with chosen_model(model, alias) as models:
         checked = check_file(data, models, layout) if data else check_simulation(str(drift_type), intensity, models)
-    sys.exit(_report_drift(checked, output))
+        simulated = load_manifest(models / MANIFEST).data.simulated
+    sys.exit(_report_drift(checked, output, drift_page(checked, simulated=simulated) if html else None))
 
 
 @commands.command()
@@ -234,9 +239,13 @@ def verify(tolerance: float) -> None:
     click.echo(f"verified: within {tolerance:g}")
 
 
-def _report_drift(checked: Checked, output: Path) -> int:
-    """Write the report and print it; return the exit status."""
-    lines = [report_table(checked.report), *(f"written: {path}" for path in write_report(checked, output))]
+def _report_drift(checked: Checked, output: Path, page: str | None = None) -> int:
+    """Write the report, and its page if there is one, and print it; return the exit status."""
+    paths = write_report(checked, output)
+    if page is not None:
+        paths.append(paths[0].with_suffix(".html"))
+        paths[-1].write_text(page, encoding="utf-8", newline="\n")
+    lines = [report_table(checked.report), *(f"written: {path}" for path in paths)]
     echo_report("\n".join(lines))
     return DRIFT_STATUS[checked.report.verdict]
 

@@ -1,4 +1,4 @@
-"""The report as one HTML file: style and figures are in it, so that it opens anywhere, without a network."""
+"""Pages that are one HTML file: style and figures are in them, so that they open anywhere, without a network."""
 
 import json
 from base64 import b64encode
@@ -6,15 +6,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from obesity_levels.io import leaves
+from obesity_levels.io import leaves, number
 from obesity_levels.reporting.numbers import as_text
 from obesity_levels.reporting.reported import Reported
 from obesity_levels.reporting.sections import sections
 from obesity_levels.versioning import dvc
 
 
-def report_page(now: Reported, before: Reported | None = None) -> str:
-    """The report on a run as HTML; with `before`, beside that run. The same content, the same text."""
+def render_page(template: str, **values: Any) -> str:
+    """Fill in `template`, a file of this package: a whole page. Values are text, whatever is in them."""
     environment = Environment(
         loader=PackageLoader("obesity_levels", "reporting"),
         undefined=StrictUndefined,
@@ -22,9 +22,19 @@ def report_page(now: Reported, before: Reported | None = None) -> str:
         lstrip_blocks=True,
         autoescape=True,
     )
-    environment.filters["base64"] = lambda content: b64encode(content).decode()
+    environment.filters |= {
+        "base64": lambda content: b64encode(content).decode(),
+        "number": number,
+        "percent": "{:.1%}".format,
+    }
+    return environment.get_template(template).render(**values)
+
+
+def report_page(now: Reported, before: Reported | None = None) -> str:
+    """The report on a run as HTML; with `before`, beside that run. The same content, the same text."""
     runs = [now] if before is None else [now, before]
-    return environment.get_template("report.html.jinja").render(
+    return render_page(
+        "report.html.jinja",
         now=now,
         before=before,
         simulated=[run.name for run in runs if run.metrics.get("ingest", {}).get("simulated")],
