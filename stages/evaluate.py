@@ -79,6 +79,7 @@ def main() -> None:
     ):
         write_plot_csv(table, path)
         draw(table, path.with_suffix(".png"))
+    plots.draw_distributions(train, PLOTS / "distributions.png")
     accuracy = {name: round(report[name]["accuracy"], 4) for name in ("test", "validation")}
     print(f"accuracy on the test rows {accuracy['test']}, on the validation rows {accuracy['validation']}")
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-from obesity_levels.io import write_png
-from obesity_levels.schema import LEVELS
+from obesity_levels.io import Rows, write_png
+from obesity_levels.schema import ANSWERS, CATEGORIES, LEVELS
 
 # The font and settings of matplotlib itself, whatever the user's matplotlibrc says; no window.
 mpl.rcdefaults()
@@ -100,6 +101,29 @@ def draw_roc(table: pd.DataFrame, path: Path) -> None:
     axes.set(
         xlabel="false-positive rate", ylabel="true-positive rate", title="ROC, one level against the rest, test rows"
     )
+    write_png(figure, path)
+
+
+def draw_distributions(rows: Rows, path: Path) -> None:
+    """Draw each answer by level: a number as a box of quartiles, its whiskers at 5 and 95 %; a category as shares.
+
+    Outliers are not drawn: each would be the answer of one person.
+    """
+    figure = Figure(figsize=(18, 14), layout="constrained")
+    levels = np.array(list(_SHORT.values()))
+    for axes, name in zip(figure.subplots(4, 4, sharex=True).flat, ANSWERS, strict=True):
+        if name in CATEGORIES:
+            counts = pd.crosstab(levels[rows.labels], rows.answers[name].to_numpy())
+            counts = counts.reindex(index=levels, columns=CATEGORIES[name], fill_value=0)
+            shares = counts.div(counts.sum(axis=1), axis=0).fillna(0.0)
+            shares.plot.bar(stacked=True, ax=axes, ylim=(0, 1), colormap="viridis")
+            axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="x-small")
+        else:
+            known = [rows.answers[name][rows.labels == level].dropna() for level in range(len(LEVELS))]
+            axes.boxplot(known, positions=range(len(LEVELS)), whis=(5, 95), showfliers=False)
+        axes.set_xticks(range(len(LEVELS)), levels, rotation=60, fontsize="small")
+        axes.set(title=name, xlabel="")
+    figure.suptitle("Answers by level, training rows")
     write_png(figure, path)
 
 

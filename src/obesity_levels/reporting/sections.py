@@ -55,7 +55,7 @@ def sections(now: Reported, before: Reported | None = None) -> list[Section]:
             "Data and cleaning",
             "The bar of a column shows how many of its cells were set missing.",
             list(_data(numbers)),
-            [],
+            _figures(runs, {"distributions": "Distributions of the answers by level, training rows"}),
         ),
         Section(
             "Search",
