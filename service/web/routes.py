@@ -39,8 +39,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 } | _VARY
-# More of a form that is refused is not repeated in its page; the form of this page has 300 bytes.
-_LARGEST_REPEATED = 10_000
+# The form of this page has 300 bytes. Of a larger one no more is repeated in the page that refuses it.
+_LARGEST_FORM = 10_000
 
 
 def templates() -> TemplateConfig[JinjaTemplateEngine]:
@@ -93,11 +93,13 @@ def web_routes(predictor: Predictor, model: Model) -> list[Any]:
 
         async def receive() -> HTTPReceiveMessage:
             message = await request.receive()
-            if len(received) < _LARGEST_REPEATED:
+            if len(received) < _LARGEST_FORM:
                 received.extend(message.get("body", b""))  # type: ignore[arg-type]
             return message  # type: ignore[return-value]
 
         def read(body: bytes) -> list[Patient]:
+            if len(body) > _LARGEST_FORM:
+                raise Problem(413, "the body is larger than the form of this page: load the page again")
             return [read_patient(read_form(body))]
 
         headers: dict[str, str] = {}
@@ -121,6 +123,8 @@ def web_routes(predictor: Predictor, model: Model) -> list[Any]:
 
     @get("/about-the-model", include_in_schema=False, sync_to_thread=False)
     def about_the_model(request: Request[Any, Any, Any]) -> Template:
+        if request.scope["raw_path"].endswith(b"/"):  # its relative addresses would lead nowhere
+            raise NotFoundException
         monitor = model.monitor
         if monitor is None:
             return render(request, "model.html", drift=None)

@@ -498,3 +498,19 @@ def test_the_values_that_are_sent_are_those_of_the_schema_in_every_language(app)
 
 def test_what_is_wanted_most_comes_first_and_what_is_not_wanted_does_not_come():
     assert by_preference("a;q=0.1, B, c;q=0, d ; q=0.5;x=1, e;q=2, f;q=nan") == ["b", "d", "a"]
+
+
+def test_a_form_that_is_larger_than_that_of_the_page_is_refused_and_not_half_shown(app):
+    form = {"Age": " " * 20_000 + "34", "Weight": "80"}
+    answer = app.client.post("/", data=form)
+    assert answer.status_code == 413
+    assert "html" in answer.headers["content-type"]
+
+
+def test_a_field_of_spaces_is_not_answered(app):
+    answer = app.client.post("/", data={"Age": "34", "Height": "1.7", "Weight": "  "})
+    assert "Weight: not answered" in answer.text
+
+
+def test_the_page_of_the_model_has_one_address(app):
+    assert app.client.get("/about-the-model/").status_code == 404

@@ -93,6 +93,7 @@ async function ask(event) {
     page = new DOMParser().parseFromString(await response.text(), "text/html");
     if (!page.getElementById("answer")) throw new Error("this is not the page");
   } catch {
+    if (mine !== asked) return;
     status.textContent = form.dataset.failed;
     return;
   }
