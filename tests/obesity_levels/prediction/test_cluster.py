@@ -32,6 +32,14 @@ def running(*arguments: str | Path, log: Path, **options) -> Iterator[subprocess
             process.wait()
 
 
+def address_in(file: Path) -> str | None:
+    """The address that a scheduler has written; None until the file is there and complete."""
+    try:
+        return json.loads(file.read_text())["address"]
+    except (OSError, ValueError):
+        return None
+
+
 class Cluster:
     """A scheduler, and workers that are processes of their own."""
 
@@ -40,8 +48,7 @@ class Cluster:
         found = folder / "scheduler.json"
         arguments = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", found]
         self.scheduler = self._start(python.with_name("dask"), *arguments, name="scheduler")
-        eventually(found.exists, self.logs)
-        self.address = json.loads(found.read_text())["address"]
+        self.address = eventually(lambda: address_in(found), self.logs)
         self.workers: list[subprocess.Popen] = []
 
     def add_worker(self, *worker: str | Path, **options) -> None:
