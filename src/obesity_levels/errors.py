@@ -48,6 +48,10 @@ class RunError(ObesityLevelsError):
     """A prediction of many rows cannot be started, or cannot go on."""
 
 
+class ComparisonError(ObesityLevelsError):
+    """Two models cannot be compared by what is given."""
+
+
 class ConflictError(ObesityLevelsError):
     """Files have merge conflicts. What the pipeline writes is not merged: it is made again."""
 

@@ -8,7 +8,7 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
@@ -88,6 +88,12 @@ def parts_of(path: Readable, layout: Layout, size: int) -> list[Part]:
     if found == "parquet":
         return _parquet_parts(path, size // _BYTES_OF_A_ROW)
     return csv_parts(path, layout, size) if found == layout.format == "csv" else [WHOLE]
+
+
+def layout_of(file: Readable, layout: Layout) -> Layout:
+    """`layout`, or that of a Parquet file where it changes nothing: such a file needs none of its own."""
+    is_parquet = layout == UNCHANGED and PurePath(str(file)).suffix.lower() == ".parquet"
+    return _TYPED if is_parquet else layout
 
 
 def read_table(path: Readable, layout: Layout) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from obesity_levels.data.csv_file import Part
-from obesity_levels.data.layout import UNCHANGED, Layout
-from obesity_levels.data.source import read_blocks
+from obesity_levels.data.layout import Layout
+from obesity_levels.data.source import layout_of, read_blocks
 from obesity_levels.drift.histograms import Reference, load_reference
 from obesity_levels.errors import RunError, SourceError
 from obesity_levels.model.classifier import Classifier, load_classifier, load_manifest
@@ -85,12 +85,11 @@ def predicted_blocks(task: Task, part: FilePart, account: Account) -> Iterator[p
     marks = classifier.manifest.missing_marks
     marks = task.missing_marks if marks is None else marks
     file = file_of(part.file)
-    # a Parquet file needs no layout of its own
-    is_parquet = task.layout == UNCHANGED and file.suffix.lower() == ".parquet"
-    layout = msgspec.structs.replace(task.layout, format="parquet") if is_parquet else task.layout
     columns = list(dict.fromkeys([*ANSWERS, *([LABEL] if task.evaluate else []), *task.keep]))
     try:
-        for block in read_blocks(file, columns, layout, part.part, numbers=set(SCALES) - set(task.keep)):
+        for block in read_blocks(
+            file, columns, layout_of(file, task.layout), part.part, numbers=set(SCALES) - set(task.keep)
+        ):
             predicted = predict_table(block, classifier, marks, task.keep, labels=task.evaluate)
             account.add_rows(block, predicted, task.max_lost_share, evaluate=task.evaluate)
             yield predicted.table
