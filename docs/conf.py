@@ -13,7 +13,7 @@ myst_heading_anchors = 3
 # a page that is not here is a warning, so an error
 NAVIGATION = {
     "Get started": ["docs/tutorial"],
-    "Make and compare models": ["docs/dvc", "docs/layout", "docs/experiments", "docs/registry"],
+    "Make and compare models": ["docs/dvc", "docs/layout", "docs/experiments", "docs/registry", "docs/two-models"],
     "Look for drift": ["docs/drift"],
     "Predict a file": ["docs/predict"],
     "Work with many rows": ["docs/scale"],

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from obesity_levels.comparison.command import compare
 from obesity_levels.data.layout import load_layout
 from obesity_levels.data.layout_proposal import propose_layout
 from obesity_levels.data.simulation import Population
@@ -52,6 +53,7 @@ def commands() -> None:
     """
 
 
+commands.add_command(compare)
 commands.add_command(predict)
 commands.add_command(report)
 

@@ -1,0 +1,176 @@
+"""`obesity-levels compare`, with real models: what it prints and its exit status."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tests.command import exit_status
+from tests.conftest import ROOT
+from tests.obesity_levels.comparison.outcomes import outcomes
+
+from obesity_levels.model.classifier import load_manifest
+
+BEFORE = str(ROOT / "tests/service/model_of_before")
+ROWS = "data/features/test.parquet"
+MARK = "sekret-4711"
+
+
+@pytest.fixture
+def project(small_clone, monkeypatch):
+    monkeypatch.chdir(small_clone.path)
+    return small_clone.path
+
+
+@pytest.fixture
+def compare(project, capsys):
+    """The command in the folder of a clone: what it prints, with this exit status."""
+
+    def run(*arguments: object, status: int = 0) -> str:
+        capsys.readouterr()
+        found = exit_status("compare", *map(str, arguments))
+        said = capsys.readouterr()
+        assert found == status, said
+        return said.out + said.err
+
+    return run
+
+
+@pytest.fixture
+def version(project) -> str:
+    return load_manifest(project / "models/manifest.json").version
+
+
+def cells(said: str, name: str) -> list[str]:
+    (row,) = (line for line in said.splitlines() if line.startswith(f"| {name} "))
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_a_model_and_itself_are_right_on_the_same_rows(compare):
+    said = compare("paired", "models", "models", ROWS, status=4)
+    assert "both models are right on the same rows" in said
+    assert cells(said, "all")[4:8] == ["0", "0", "+0.00 points", cells(said, "all")[7]]
+
+
+def test_two_models_are_compared_by_level_and_slice_and_the_other_way_round(compare, project):
+    one = compare("paired", BEFORE, "models", "data/raw.csv", status=0)
+    other = compare("paired", "models", BEFORE, "data/raw.csv", status=3)
+    assert "verdict: the challenger is better" in one
+    assert "verdict: the challenger is worse" in other
+    assert cells(one, "all")[4:6] == cells(other, "all")[5:3:-1]
+    levels = sum(int(cells(one, level)[1]) for level in pd.read_parquet(project / ROWS)["NObeyesdad"].unique())
+    assert (
+        levels
+        == int(cells(one, "all")[1])
+        == int(cells(one, "sex Female")[1]) + int(cells(one, "sex Male")[1]) + int(cells(one, "sex missing")[1])
+    )
+
+
+def test_the_accuracy_is_that_of_predict_on_the_same_rows(compare, tmp_path, capsys):
+    exit_status("predict", ROWS, "--to", str(tmp_path / "out.csv"), "--evaluate")
+    accuracy = float(re.search(r"accuracy +\| ([\d.]+)", capsys.readouterr().out)[1])
+    said = compare("paired", "models", "models", ROWS, status=4)
+    assert float(cells(said, "all")[2].rstrip("%")) / 100 == pytest.approx(accuracy, abs=0.0006)
+
+
+def test_rows_without_a_label_are_left_out_and_counted(compare, project, tmp_path):
+    raw = pd.read_csv(project / "data/raw.csv", dtype=str)
+    raw.loc[:9, "NObeyesdad"] = None
+    raw.to_csv(tmp_path / "rows.csv", index=False)
+    missing = raw["NObeyesdad"].isna().sum()
+    said = compare("paired", "models", "models", tmp_path / "rows.csv", status=4)
+    left_out = int(re.search(r"(\d+) rows without a label", said)[1])
+    assert left_out >= missing >= 10
+    assert int(cells(said, "all")[1]) == len(raw) - left_out
+
+
+def test_a_model_that_was_made_from_the_rows_is_said_to_know_them(compare, project, tmp_path):
+    shutil.copytree(project / "models", tmp_path / "model")
+    rows = tmp_path / "rows.csv"
+    shutil.copy(project / "data/raw.csv", rows)
+    manifest = tmp_path / "model/manifest.json"
+    before = load_manifest(manifest).data.md5
+    manifest.write_text(manifest.read_text().replace(before, hashlib.md5(rows.read_bytes()).hexdigest()))
+    assert "was made from this file" in compare("paired", "models", tmp_path / "model", rows, status=4)
+
+
+def test_a_model_that_is_not_there_is_named(compare):
+    assert "no/model/manifest.json cannot be read" in compare("paired", "models", "no/model", ROWS, status=1)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(table: pd.DataFrame) -> Path:
+        table.to_csv(tmp_path / "outcomes.csv", index=False)
+        return tmp_path / "outcomes.csv"
+
+    return write
+
+
+def test_a_better_challenger_is_found_and_a_worse_one_is_an_alarm(compare, version, write):
+    said = compare("split", write(outcomes(8_000, {version: 0.90, "challenger": 0.95})))
+    assert "verdict: the challenger is better" in said
+    assert "at most 5%, however often you look" in said
+    worse = compare("split", write(outcomes(8_000, {version: 0.95, "challenger": 0.90})), status=3)
+    assert "verdict: the challenger is worse" in worse
+
+
+def test_one_look_finds_what_every_look_cannot_tell(compare, version, write):
+    file = write(outcomes(6_000, {version: 0.96, "challenger": 0.974}, seed=1))
+    assert "verdict: too few rows to tell" in compare("split", file, status=4)
+    assert "5%, if this is the only look" in compare("split", file, "--once")
+
+
+def test_an_uneven_split_is_an_error(compare, version, write):
+    said = compare("split", write(outcomes(5_000, {version: 0.95, "challenger": 0.95}, share=0.1)), status=1)
+    assert "and not 50.0%" in said
+    compare("split", write(outcomes(5_000, {version: 0.95, "challenger": 0.95}, share=0.1)), "--share", "0.1", status=4)
+
+
+def test_outcomes_of_another_model_are_an_error_that_names_them(compare, version, write):
+    said = compare("split", write(outcomes(500, {"one": 0.95, "two": 0.95})), status=1)
+    assert f"one, two: it must be of one or two models, one of them the champion, which is {version} here" in said
+
+
+def test_one_model_is_judged_by_week_beside_its_card(compare, version, write):
+    file = write(outcomes(2_000, {version: 1.0}))
+    said = compare("split", file)
+    assert "verdict: the accuracy holds" in said
+    assert [line.split("|")[1].strip() for line in said.splitlines() if line.startswith("| 2026")] == [
+        "2026-11-02",
+        "2026-11-09",
+        "2026-11-16",
+        "2026-11-23",
+    ]
+    table = pd.read_csv(file)
+    last = table.index >= 1_500
+    table.loc[last, "truth"] = table.loc[last, "prediction"].replace(
+        {"Normal_Weight": "Obesity_Type_I", "Obesity_Type_I": "Normal_Weight"}
+    )
+    said = compare("split", write(table), status=3)
+    assert "verdict: the accuracy has dropped in 1 of 4 weeks" in said
+
+
+def test_no_unit_is_printed(compare, version, write):
+    table = outcomes(500, {version: 0.95, "challenger": 0.95})
+    table["unit"] += MARK
+    table.loc[0, "unit"] = table.loc[1, "unit"]
+    table.loc[:1, "model_version"] = [version, "challenger"]
+    assert MARK not in compare("split", write(table), status=1)
+
+
+def test_sizes_are_printed_with_the_command_that_they_are_for(compare):
+    said = compare("size", "--from", "0.97", "--lift", "0.01")
+    assert re.search(r"\| +783 \|", said)
+    assert "compare split --planned 14641" in said
+    known = compare("size", "--from", "0.9616", "--lift", "0.0051", "--discordant", "0.0195")
+    assert re.search(r"\| +5,883 \|", known)
+
+
+@pytest.mark.parametrize(
+    "options", [("--from", "0.97", "--lift", "0.03"), ("--from", "0.97", "--lift", "0.01", "--discordant", "0.005")]
+)
+def test_a_size_that_cannot_be_is_wrong_usage(compare, options):
+    compare("size", *options, status=2)
