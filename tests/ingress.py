@@ -77,8 +77,7 @@ def rewritten(configuration: str, folder: Path, port: int, upstream: Sequence[in
     """The configuration with ports and folders of a test; nothing else of it is changed."""
     changes = {
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
-        "server 127.0.0.1:8001 ": f"server 127.0.0.1:{upstream[0]} ",
-        "server 127.0.0.1:8002 ": f"server 127.0.0.1:{upstream[1]} ",
+        **{f"server 127.0.0.1:{8001 + at} ": f"server 127.0.0.1:{one} " for at, one in enumerate(upstream)},
         " /etc/nginx/obesity-classifier/": f" {folder}/",
         " /var/log/nginx/": f" {folder}/",
         " /run/obesity-classifier;": f" {folder}/run;",
@@ -93,7 +92,10 @@ def rewritten(configuration: str, folder: Path, port: int, upstream: Sequence[in
 def ingress(
     folder: Path, upstream: Sequence[int], clients: int = 1, configuration: str = CONFIGURATION
 ) -> Iterator[Ingress]:
-    """nginx in front of the two ports `upstream`, with a certificate and tokens that are made here."""
+    """nginx in front of the ports `upstream`, with a certificate and tokens that are made here.
+
+    The first two ports are the champion's, two more the challenger's.
+    """
     folder.mkdir()
     certificate = folder / "certificate.pem"
     subprocess.run(
