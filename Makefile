@@ -68,8 +68,8 @@ export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 publish: setup ## register the model with MLflow, as challenger (EXP=name: an experiment; EXP=all: all of them)
 	@obesity-levels publish $(if $(filter all,$(EXP)),--all-experiments,$(if $(EXP),--exp $(EXP)))
 
-promote: setup ## make the committed model the champion, if it passes the gate and beats the current one
-	@obesity-levels promote
+promote: setup ## make the committed model the champion, if it passes the gate and beats the current one (ROLLBACK=1: go back to the one before)
+	@obesity-levels promote $(if $(ROLLBACK),--rollback)
 
 fetch-champion: setup ## put the champion's files where `MODEL_DIR=champion make serve` reads them
 	@obesity-levels fetch --to $(or $(MODEL_DIR),champion)

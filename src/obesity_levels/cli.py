@@ -168,11 +168,15 @@ def publish(exp: Sequence[str], all_experiments: bool) -> None:
 
 
 @commands.command()
-def promote() -> None:
-    """Make the committed model the champion, if it passes the gate and beats the present champion."""
+@click.option("--rollback", is_flag=True, help="Give the alias back to the version that the present champion replaced.")
+def promote(rollback: bool) -> None:
+    """Make the committed model the champion, if it passes the gate and beats the present champion.
+
+    --rollback does not look at the workspace. Run it again to go back one more version.
+    """
     from obesity_levels.registry import mlflow_registry
 
-    click.echo(mlflow_registry.promote())
+    click.echo(mlflow_registry.rollback() if rollback else mlflow_registry.promote())
 
 
 @commands.command()

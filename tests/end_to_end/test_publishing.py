@@ -82,6 +82,29 @@ def publishing(registry, capsys):
     return run
 
 
+@pytest.fixture(scope="module")
+def promoted_in_turn(clone, tmp_path_factory) -> Path:
+    """A registry's file in which version 1 was promoted, then 2, then 3: one classifier, measured in three ways."""
+    file = Path(shutil.copy(clone.path / "mlflow.db", tmp_path_factory.mktemp("promoted-in-turn")))
+    metrics = (clone.path / "metrics/clean.json").read_bytes()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        clone.enter(monkeypatch)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+        assert exit_status("promote") == 0
+        for blanks in (b"\n", b"\n\n"):
+            with made(clone, {"metrics/clean.json": metrics + blanks}):
+                assert exit_status("publish") == exit_status("promote") == 0
+    return file
+
+
+@pytest.fixture
+def three(promoted_in_turn, registry, tmp_path, monkeypatch):
+    """A registry of the test's own, like that, in place of the one with version 1."""
+    file = shutil.copy(promoted_in_turn, tmp_path / "three.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    return type(registry)(os.environ["MLFLOW_TRACKING_URI"])
+
+
 def version_of(clone: Clone) -> str:
     return json.loads((clone.path / "models/manifest.json").read_text())["sha256"][:12]
 
@@ -226,6 +249,74 @@ def test_a_challenger_takes_the_place_of_a_champion_that_it_beats_on_the_same_ro
     assert version_with(registry, "champion") == 1
 
 
+def test_a_rollback_makes_the_version_before_the_champion_and_names_both(clone, three, publishing):
+    name = version_of(clone)
+    said = publishing("promote", "--rollback").stdout
+    assert f"version 2 ({name}) is the champion again, in place of version 3 ({name})" in said
+    assert "until `make fetch-champion` and a restart" in said
+    assert version_with(three, "champion") == 2
+
+
+def test_each_rollback_goes_one_version_further_back_until_the_first(three, publishing):
+    publishing("promote", "--rollback")
+    publishing("promote", "--rollback")
+    assert version_with(three, "champion") == 1
+    refused = publishing("promote", "--rollback", check=False)
+    assert refused.returncode == 1
+    assert "does not say which version it replaced: it is the first champion" in refused.stderr
+    assert version_with(three, "champion") == 1
+
+
+def test_a_version_that_was_rolled_back_says_which_one_took_its_place(three, publishing):
+    publishing("promote", "--rollback")
+    assert three.get_model_version(NAME, "3").tags["rolled_back_to"] == "2"
+
+
+def test_a_rollback_needs_no_workspace(three, publishing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "version 2" in publishing("promote", "--rollback").stdout
+
+
+def test_a_version_that_was_rolled_back_may_be_promoted_again(three, publishing):
+    assert "version 1" in publishing("promote").stdout
+    publishing("promote", "--rollback")
+    assert "it had been rolled back" in publishing("promote").stdout
+    assert version_with(three, "champion") == 1
+    assert "rolled_back_to" not in three.get_model_version(NAME, "1").tags
+
+
+def test_a_rollback_never_goes_back_to_a_version_that_was_rolled_back(three, publishing):
+    """Version 1 is promoted again after 3, and rolled back: 2, which replaced it once, does not bring it back."""
+    publishing("promote")
+    publishing("promote", "--rollback")
+    publishing("promote", "--rollback")
+    refused = publishing("promote", "--rollback", check=False)
+    assert "was rolled back itself; to choose one by hand, give it the alias 'champion'" in refused.stderr
+    assert version_with(three, "champion") == 2
+
+
+def test_to_a_version_that_was_deleted_there_is_no_way_back_and_nothing_changes(three, publishing):
+    three.delete_model_version(NAME, "2")
+    refused = publishing("promote", "--rollback", check=False)
+    assert refused.returncode == 1
+    assert "version 2, which version 3" in refused.stderr
+    assert "was deleted; to choose one by hand, give it the alias 'champion'" in refused.stderr
+    assert version_with(three, "champion") == 3
+    assert "rolled_back_to" not in three.get_model_version(NAME, "3").tags
+
+
+def test_a_champion_that_was_not_promoted_says_how_to_choose_another_one_by_hand(registry, publishing):
+    refused = publishing("promote", "--rollback", check=False)
+    assert refused.returncode == 1
+    assert "became it by hand or before --rollback existed" in refused.stderr
+    assert "give it the alias 'champion' in `make mlflow-ui`" in refused.stderr
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back(registry, publishing):
+    registry.delete_registered_model_alias(NAME, "champion")
+    assert "there is nothing to roll back" in publishing("promote", "--rollback", check=False).stderr
+
+
 def test_an_experiment_is_published_from_the_cache_and_the_workspace_is_left_alone(clone, registry, publishing):
     with made(clone, knowing_nothing(clone)), experiment(clone, "other"):
         version = version_of(clone)
@@ -284,6 +375,11 @@ def test_a_registry_without_its_artifacts_is_said_to_lack_them(gone, publishing)
     assert "bring the folder mlruns back" in publishing("fetch", check=False).stderr
 
 
+def test_a_version_without_its_artifacts_does_not_become_the_champion_again(three, gone, publishing):
+    assert "bring the folder mlruns back" in publishing("promote", "--rollback", check=False).stderr
+    assert version_with(three, "champion") == 3
+
+
 def test_a_registry_that_was_moved_with_the_project_has_its_artifacts_where_it_is(
     clone, gone, publishing, tmp_path, monkeypatch
 ):
@@ -301,6 +397,7 @@ def test_a_registry_that_was_moved_with_the_project_has_its_artifacts_where_it_i
     [
         ("publish EXP=deeper", "publish --exp deeper"),
         ("publish EXP=all", "publish --all-experiments"),
+        ("promote ROLLBACK=1", "promote --rollback"),
         ("fetch-champion MODEL_DIR=served", "fetch --to served"),
         ("retrain SOURCE=new.csv", 'retrain "new.csv"'),
     ],

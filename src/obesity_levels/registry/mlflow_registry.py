@@ -36,6 +36,8 @@ LOCAL_REGISTRY = "sqlite:///mlflow.db"
 CHOSEN_BY = "f1_weighted"
 """The metric, on validation rows, by which a challenger has to beat the champion."""
 
+# Tags of a version: the champion before it, and the one that it was rolled back to.
+_REPLACED, _ROLLED_BACK = "replaced", "rolled_back_to"
 _ARTIFACTS = "mlruns"
 # Where MLflow keeps absolute paths of artifacts in its database.
 _LOCATIONS = {
@@ -100,8 +102,35 @@ def promote() -> str:
         beaten = "" if champion is None else _compare(champion, run.manifest, score, rows)
         client.set_model_version_tag(NAME, version, "promoted_from", run.tags["git.revision"])
         client.set_model_version_tag(NAME, version, f"validation.{CHOSEN_BY}", f"{score:.6f}")
+        if champion is not None:
+            client.set_model_version_tag(NAME, version, _REPLACED, str(champion.version))
+        again = ""
+        if _ROLLED_BACK in client.get_model_version(NAME, version).tags:
+            client.delete_model_version_tag(NAME, version, _ROLLED_BACK)
+            again = "; it had been rolled back"
         client.set_registered_model_alias(NAME, CHAMPION, version)
-        return f"version {version} ({name}) is the champion now: {CHOSEN_BY} {score:.6f}{beaten}"
+        return f"version {version} ({name}) is the champion now: {CHOSEN_BY} {score:.6f}{beaten}{again}"
+
+
+def rollback() -> str:
+    """Give the alias of the champion back to the version that it replaced. Returns a sentence that says what was done.
+
+    Raises RegistryError, with nothing changed, if there is no champion, or no version that it may go back to.
+    """
+    with _registry() as client:
+        champion = _by_alias(client, CHAMPION)
+        if champion is None:
+            raise RegistryError(f"no version of {NAME} has the alias '{CHAMPION}': there is nothing to roll back")
+        former = _replaced_by(client, champion)
+        with _downloaded(former) as folder:
+            load_classifier(folder)  # what `fetch` would refuse must not become the champion
+        # The alias last: if a call fails, the command can be run again.
+        client.set_model_version_tag(NAME, champion.version, _ROLLED_BACK, str(former.version))
+        client.set_registered_model_alias(NAME, CHAMPION, former.version)
+        return (
+            f"{_named(former)} is the champion again, in place of {_named(champion)}. A running service keeps its model"
+            " until `make fetch-champion` and a restart"
+        )
 
 
 def fetch(alias: str, folder: Path) -> Manifest:
@@ -181,6 +210,30 @@ def _by_alias(client: mlflow.MlflowClient, alias: str) -> ModelVersion | None:
     found = client.search_registered_models(f"name = '{NAME}'")
     version = found[0].aliases.get(alias) if found else None
     return None if version is None else client.get_model_version(NAME, version)
+
+
+def _replaced_by(client: mlflow.MlflowClient, champion: ModelVersion) -> ModelVersion:
+    """The version that the champion replaced. Raises RegistryError if it is not known, deleted, or rolled back."""
+    by_hand = f"to choose one by hand, give it the alias '{CHAMPION}' in `make mlflow-ui`"
+    replaced = champion.tags.get(_REPLACED)
+    if replaced is None:
+        raise RegistryError(
+            f"{_named(champion)} does not say which version it replaced: it is the first champion, or became it by hand"
+            f" or before --rollback existed; {by_hand}"
+        )
+    versions = client.search_model_versions(f"name = '{NAME}' and version_number = {replaced}")
+    if not versions:
+        raise RegistryError(f"version {replaced}, which {_named(champion)} replaced, was deleted; {by_hand}")
+    if _ROLLED_BACK in versions[0].tags:
+        raise RegistryError(
+            f"{_named(versions[0])}, which {_named(champion)} replaced, was rolled back itself; {by_hand}"
+        )
+    return versions[0]
+
+
+def _named(version: ModelVersion) -> str:
+    sha256 = version.tags.get(SHA256, "")  # none if somebody else registered it
+    return f"version {version.version} ({sha256[:12] or 'unknown'})"
 
 
 def _delete_incomplete_runs(client: mlflow.MlflowClient, digest: str) -> None:
