@@ -99,7 +99,11 @@ def paired(champion: str, challenger: str, rows: Path, layout: Path | None, alph
 )
 @click.option("--once", is_flag=True, help="This is the only look: judge by the narrower interval of one look.")
 @click.option(
-    "--by", type=click.Choice(["day", "week", "month"]), default="week", show_default=True, help="Of one model."
+    "--by",
+    type=click.Choice(["day", "week", "month"]),
+    default="week",
+    show_default=True,
+    help="Period by which one model is watched.",
 )
 @_ALPHA
 def split(
