@@ -68,22 +68,24 @@ def one_at_a_time(tmp_path_factory: pytest.TempPathFactory, what: str) -> Iterat
         yield shared
 
 
+def environment(tmp_path_factory: pytest.TempPathFactory, folder: str) -> Path:
+    """The programs of the environment in `folder`, made as its lock says."""
+    with one_at_a_time(tmp_path_factory, folder.replace("/", "-")):
+        # The environment that runs these tests is not made anew, whatever is newer than it.
+        subprocess.run(["make", "--silent", "--old-file=.venv/ready", f"{folder}/.venv/ready"], cwd=ROOT, check=True)
+    return ROOT / folder / ".venv/bin"
+
+
 @pytest.fixture(scope="session")
 def operations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the programs that check and load the service from outside, made as their lock says."""
-    with one_at_a_time(tmp_path_factory, "operations"):
-        # The environment that runs these tests is not made anew, whatever is newer than it.
-        subprocess.run(["make", "--silent", "--old-file=.venv/ready", "deploy/.venv/ready"], cwd=ROOT, check=True)
-    return ROOT / "deploy/.venv/bin"
+    """The folder of the programs that check and load the service from outside."""
+    return environment(tmp_path_factory, "deploy")
 
 
 @pytest.fixture(scope="session")
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of the environment of `obesity-levels predict` on a cluster, made as its lock says."""
-    with one_at_a_time(tmp_path_factory, "batch"):
-        command = ["make", "--silent", "--old-file=.venv/ready", "deploy/batch/.venv/ready"]
-        subprocess.run(command, cwd=ROOT, check=True)
-    return ROOT / "deploy/batch/.venv/bin/python"
+    """The Python of the environment of `obesity-levels predict` on a cluster."""
+    return environment(tmp_path_factory, "deploy/batch") / "python"
 
 
 @pytest.fixture(scope="session")
