@@ -3,6 +3,7 @@ VENV := .venv
 SERVICE_VENV := service/.venv
 DEPLOY_VENV := deploy/.venv
 BATCH_VENV := deploy/batch/.venv
+FEAST_VENV := deploy/feast/.venv
 # must be found before .venv is first in PATH
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -14,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: batch model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint screenshots docs docs-links audit advisories-are-there requirements lock
+.PHONY: batch feast test-feast model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint screenshots docs docs-links audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -157,6 +158,14 @@ $(BATCH_VENV)/ready: $(VENV)/ready deploy/batch/requirements.lock
 	echo $(CURDIR)/src > $$($(BATCH_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/obesity_levels.pth
 	@touch $@
 
+feast: $(FEAST_VENV)/ready ## make the environment of the feature store, deploy/feast/.venv
+
+$(FEAST_VENV)/ready: $(VENV)/ready deploy/feast/requirements.lock
+	$(VENV)/bin/python -m venv --clear --without-pip $(FEAST_VENV)
+	VIRTUAL_ENV=$(FEAST_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/feast/requirements.lock
+	echo $(CURDIR)/src > $$($(FEAST_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/obesity_levels.pth
+	@touch $@
+
 USERS ?= 50
 SPAWN_RATE ?= 50
 RATE ?= 500
@@ -177,6 +186,9 @@ covers = { coverage report --include='$(1)/*' --fail-under=$(2) > /dev/null \
 test: setup ## run the whole test suite (COVERAGE=1: fail below the required coverage; TESTS=tests/service: only a part)
 	pytest -q --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term) $(TESTS)
 	$(if $(COVERAGE),@$(call covers,src,95) && $(call covers,service,90))
+
+test-feast: setup ## run the tests of the feature store: by id and by file, the same bits (a part of `make test`)
+	pytest -q tests/deploy/test_feast.py
 
 lint: setup ## check style, types, and the workflows' permissions
 	ruff check .
@@ -200,7 +212,7 @@ docs-links: $(DEPLOY_VENV)/ready ## check the links of the site to other sites (
 
 # Known vulnerabilities of the locked packages, from the OSV database: PyPI's own advisories and GitHub's.
 OSV_URL ?= https://api.osv.dev/v1/query
-LOCKS := service/requirements.lock service/assets.lock deploy/requirements.lock deploy/batch/requirements.lock requirements.lock
+LOCKS := service/requirements.lock service/assets.lock deploy/requirements.lock deploy/batch/requirements.lock deploy/feast/requirements.lock requirements.lock
 
 audit: advisories-are-there ## look for known vulnerabilities in the locked packages (queries api.osv.dev)
 	@failed=0; for lock in $(LOCKS); do echo "== $$lock"; \
@@ -218,9 +230,12 @@ advisories-are-there: $(DEPLOY_VENV)/ready
 LOCK_COMMAND := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
+# Of the pipeline's versions the feature store takes those that the bits of a prediction depend on; Feast contradicts others.
 lock: setup ## lock the dependencies of pyproject.toml; keep versions where possible (UPGRADE=1: take the newest)
 	$(LOCK_COMMAND) --extra dev --group service pyproject.toml --output-file requirements.lock
 	$(LOCK_COMMAND) --group service --constraint requirements.lock --output-file service/requirements.lock
 	$(LOCK_COMMAND) --group operations --output-file deploy/requirements.lock
 	$(LOCK_COMMAND) --group batch --constraint requirements.lock --output-file deploy/batch/requirements.lock
+	awk '/^(msgspec|numpy|onnxruntime)==/ {print $$1}' requirements.lock > $(VENV)/same.lock
+	$(LOCK_COMMAND) --group feast --constraint $(VENV)/same.lock --output-file deploy/feast/requirements.lock
 	$(LOCK_COMMAND) --group service-assets --no-deps --output-file service/assets.lock

@@ -16,7 +16,7 @@ NAVIGATION = {
     "Make and compare models": ["docs/dvc", "docs/layout", "docs/experiments", "docs/registry", "docs/two-models"],
     "Look for drift": ["docs/drift"],
     "Predict a file": ["docs/predict"],
-    "Work with many rows": ["docs/scale"],
+    "Work with many rows": ["docs/scale", "docs/feature-store"],
     "Serve a model": ["docs/service", "docs/operations", "docs/performance", "SECURITY"],
     "Trust the numbers": ["docs/results", "docs/reproducibility", "metrics/model_card"],
     "Change the code": ["docs/architecture", "docs/testing", "docs/decisions", "CONTRIBUTING", "CHANGELOG"],

@@ -89,6 +89,12 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def feast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of the feature store."""
+    return environment(tmp_path_factory, "deploy/feast")
+
+
+@pytest.fixture(scope="session")
 def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a clone with small params, its pipeline run and committed: made once for all processes of a run."""
     with one_at_a_time(tmp_path_factory, "small-template") as shared:
