@@ -53,7 +53,7 @@ def test_every_lock_is_asked_about_and_what_is_vulnerable_in_any_fails_it():
     assert run.returncode != 0
     assert run.stdout.count("granian") == 2  # in the lock of the tests too
     assert run.stdout.count("PYSEC-0-0") >= 2
-    assert {"onnxruntime", "flask-swagger-ui", "locust", "dvc"} <= asked
+    assert {"onnxruntime", "flask-swagger-ui", "locust", "distributed", "feast", "dvc"} <= asked
     assert "Traceback" not in run.stderr
 
 
