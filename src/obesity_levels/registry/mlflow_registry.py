@@ -115,7 +115,8 @@ def promote() -> str:
 def rollback() -> str:
     """Give the alias of the champion back to the version that it replaced. Returns a sentence that says what was done.
 
-    Raises RegistryError, with nothing changed, if there is no champion, or no version that it may go back to.
+    With nothing changed, raises RegistryError if there is no champion or no version that it may go back to, and
+    ArtifactError if the files of that version are altered.
     """
     with _registry() as client:
         champion = _by_alias(client, CHAMPION)
