@@ -84,9 +84,9 @@ mlflow-ui: setup ## show the runs on http://localhost:5000
 		*) mlflow ui --workers 1 --port $(or $(PORT),5000) --backend-store-uri "$$MLFLOW_TRACKING_URI" ;; \
 	esac
 
-retrain: setup ## if SOURCE=new.csv has drifted, run an experiment on it and show its gate
+retrain: setup ## if SOURCE=new.csv has drifted, run an experiment on it and show its gate (JSON=file: the outcome too)
 	@test -n "$(SOURCE)" || { echo "error: name the new rows: make retrain SOURCE=new.csv" >&2; exit 1; }
-	@obesity-levels retrain "$(SOURCE)"
+	@obesity-levels retrain $(if $(JSON),--json "$(JSON)") "$(SOURCE)"
 
 # The table itself, not the zip that has it: so DVC tracks the rows. The timeouts are for each of DVC's five attempts.
 UCI_URL ?= https://archive.ics.uci.edu/static/public/544/data.csv

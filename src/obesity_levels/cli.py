@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
+from msgspec.structs import replace
 from tabulate import tabulate
 
 from obesity_levels.comparison.command import compare
@@ -36,6 +38,8 @@ from obesity_levels.reporting.drift_page import drift_page
 
 DRIFT_STATUS = {"no drift": 0, "drift": 3, "too few rows to tell": 4}
 """The exit status of `drift` by its verdict."""
+UNIT_ERROR_STATUS = 5
+"""The exit status of `retrain` for rows that are likely in another unit."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -194,26 +198,37 @@ def fetch(alias: str, to: Path) -> None:
 @click.argument("file", type=FILE)
 @LAYOUT
 @click.option("--force", is_flag=True, help="Do not look for drift: train in any case.")
-def retrain(file: Path, layout: Path | None, force: bool) -> None:
+@click.option("--json", "outcome_file", type=FILE, metavar="FILE", help="Write the outcome as JSON; none if it fails.")
+def retrain(file: Path, layout: Path | None, force: bool, outcome_file: Path | None) -> None:
     """Train on the labelled rows of FILE, if they have drifted.
 
     Runs an experiment of DVC with FILE as its only data, and prints its metrics and whether its model passes the gate.
-    The workspace is left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 1 an error.
+    The workspace is left as it is. Exit status: 0 done, or nothing to do; 4 too few rows to tell; 5 likely in another
+    unit, nothing was trained; 1 an error.
     """
     check_merged()
     source = retraining.in_project(file)
     layout = retraining.in_project(layout or Path(load_params().ingest.layout))
     retraining.check_can_run(source, layout)
     read_raw(source, layout=load_layout(layout))  # requires labels, which the check for drift does not
+    outcome = retraining.Outcome()
     if not force:
         checked = check_file(source, MODELS, layout)
         status = _report_drift(checked, REPORTS)
-        if checked.report.verdict == "no drift":
+        drifted = checked.report
+        outcome = retraining.Outcome(drifted.verdict, drifted.causes, drifted.recommendation)
+        if drifted.verdict == "no drift":
             click.echo(f"\n{source} has not drifted: nothing was trained")
-        if checked.report.verdict != "drift":
+        if outcome.unit_error:
+            click.echo(f"\n{source} is likely in another unit: {outcome.unit_error}. Nothing was trained.")
+            click.echo("Correct the unit at its source. If the values are right: obesity-levels retrain --force")
+            status = UNIT_ERROR_STATUS
+        if drifted.verdict != "drift" or outcome.unit_error:
+            _write_outcome(outcome, outcome_file)
             sys.exit(status)
         click.echo(f"\n{source} has drifted.")
     name, metrics, gate, existed = retraining.retrain(source, layout)
+    _write_outcome(replace(outcome, experiment=name, gate=gate), outcome_file)
     existing = "exists already" if existed else f"was made from {source} alone"
     click.echo(f"\n{results_table(metrics)}\nThe experiment {name} {existing}; its model is {gate.model_version}.")
     click.echo("It passes the gate:" if gate.passed else "It does NOT pass the gate:")
@@ -254,6 +269,12 @@ def _report_drift(checked: Checked, output: Path, page: str | None = None) -> in
     lines = [report_table(checked.report), *(f"written: {path}" for path in paths)]
     echo_report("\n".join(lines))
     return DRIFT_STATUS[checked.report.verdict]
+
+
+def _write_outcome(outcome: retraining.Outcome, path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n")
 
 
 def _publish(run: PipelineRun, *, challenger: bool = True) -> None:

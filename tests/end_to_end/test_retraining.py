@@ -95,6 +95,12 @@ def test_a_retraining_that_fails_leaves_the_workspace_as_it_is_and_nobody_is_tol
     assert clone.changed_files() == [" M README.md", "?? new#1.csv"]
 
 
+def test_rows_in_another_unit_train_nothing_and_the_unit_is_named(clone, retraining, rows):
+    said = retraining(rows.assign(Height=rows["Height"] * 39.370079), 5)
+    assert "new#1.csv is likely in another unit: Height is 39.4 times the value in training" in said
+    assert clone.run("dvc", "exp", "list").stdout.strip() == ""
+
+
 def test_in_a_shallow_repository_nothing_is_trained_and_the_way_out_is_named(clone, retraining, rows):
     clone.write(".git/shallow", clone.run("git", "rev-parse", "HEAD").stdout)
     said = retraining(rows.assign(Age=rows["Age"] + 25), status=1)

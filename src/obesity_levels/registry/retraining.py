@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from obesity_levels.drift.causes import Cause
+from obesity_levels.drift.histograms import Verdict
 from obesity_levels.errors import ArtifactError, ConflictError
 from obesity_levels.evaluation.gate import Gate
 from obesity_levels.paths import EVALUATE_METRICS, GATE_METRICS
@@ -28,14 +30,37 @@ class Retrained(NamedTuple):
     existed: bool
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What `obesity-levels retrain` found and did, as its option --json writes it.
+
+    `verdict` is None if drift was not looked for; `experiment` and `gate` are None if nothing was trained.
+    """
+
+    verdict: Verdict | None = None
+    causes: list[Cause] = []
+    recommendation: str = ""
+    experiment: str | None = None
+    gate: Gate | None = None
+
+    @property
+    def unit_error(self) -> str | None:
+        """What says that the rows are in another unit; None if nothing does."""
+        return next((found.detail for found in self.causes if found.cause == "unit_error"), None)
+
+
+def experiment_name(source: Path, layout: Path) -> str:
+    """The name of the experiment on these rows, read by this layout, with the uncommitted changes that there are."""
+    changes = source.read_bytes() + layout.read_bytes() + git("diff", "HEAD").encode()
+    return f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
+
+
 def retrain(source: Path, layout: Path) -> Retrained:
     """Run an experiment with `source`, written as `layout` says, as its only data, and leave the workspace as it is.
 
     The same rows on the same commit, with the same uncommitted changes, are run once. Raises ArtifactError if the
     experiment fails.
     """
-    changes = source.read_bytes() + layout.read_bytes() + git("diff", "HEAD").encode()
-    name = f"retrain-{hashlib.md5(changes, usedforsecurity=False).hexdigest()[:8]}"
+    name = experiment_name(source, layout)
     existed = name in dict(experiments())
     if not existed:
         command = dvc_command("exp", "run", "--temp", "--name", name)
