@@ -15,7 +15,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 GIT_REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: batch feast test-feast model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-run docker-stop docker-logs load-test test lint screenshots docs docs-links audit advisories-are-there requirements lock
+.PHONY: batch feast test-feast model-is-there no-conflict help setup repro results data train verify publish promote fetch-champion mlflow-ui retrain uci drift-test drift-test-all serve docker-build docker-save docker-run docker-stop docker-logs check-tag wheel sbom model-archive changes release-files load-test test lint screenshots docs docs-links audit advisories-are-there requirements lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,6 +132,13 @@ IMAGE := $(if $(TARGET),obesity-$(TARGET),obesity-classifier)
 docker-build: model-is-there ## build the image obesity-classifier from the service and this model (BASE=python:3.12-slim; TARGET=batch: the image obesity-batch)
 	$(DOCKER) build $(if $(TARGET),--target $(TARGET)) $(if $(BASE),--build-arg BASE=$(BASE)) --build-arg GIT_REVISION=$(GIT_REVISION) --tag $(IMAGE) --tag $(IMAGE):$(VERSION) .
 
+docker-save: ## save the image as dist/IMAGE-VERSION-ARCHITECTURE.tar.gz, for `docker load` (TARGET=batch)
+	@mkdir -p $(DIST)
+	architecture=$$($(DOCKER) image inspect --format '{{.Architecture}}' $(IMAGE):$(VERSION)) \
+		&& file=$(DIST)/$(IMAGE)-$(VERSION)-$$architecture.tar \
+		&& $(DOCKER) save --output $$file $(IMAGE):$(VERSION) \
+		&& gzip --force --no-name $$file
+
 docker-run: ## run the image in the background on http://localhost:8000 (PORT=8001)
 	$(DOCKER) run --detach --name $(IMAGE) --restart unless-stopped --publish 127.0.0.1:$(or $(PORT),8000):8000 \
 		--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges $(DOCKER_RUN_FLAGS) $(IMAGE)
@@ -142,6 +149,45 @@ docker-stop: ## stop and remove the container
 
 docker-logs: ## follow the container's log
 	$(DOCKER) logs --follow $(IMAGE)
+
+# What a release attaches is made here. The same commit makes the same bytes, except for the images.
+DIST := dist
+
+check-tag: ## fail unless TAG=v0.1.0 is the version in pyproject.toml and CHANGELOG.md describes it
+	@test "$$TAG" = "v$(VERSION)" \
+		|| { echo "error: the tag '$$TAG' is not v$(VERSION), the version in pyproject.toml: change one of them" >&2; exit 1; }
+	@grep -qF '## [$(VERSION)]' CHANGELOG.md \
+		|| { echo "error: CHANGELOG.md has no section '## [$(VERSION)]': rename [Unreleased], and date it" >&2; exit 1; }
+
+wheel: setup ## build the wheel of the library and the service in dist/
+	uv build --quiet --offline --no-build-isolation --python python --wheel --out-dir $(DIST) .
+
+# The locks say what is installed, not what asked for it: so the tool warns that there is no graph of dependencies.
+sbom: $(DEPLOY_VENV)/ready ## write an SBOM (CycloneDX) of each lock to dist/sbom-LOCK.cdx.json
+	@mkdir -p $(DIST)
+	@for lock in $(LOCKS); do \
+		PYTHONWARNINGS=ignore::UserWarning $(DEPLOY_VENV)/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+			--output-file $(DIST)/sbom-$$(echo $${lock%.lock} | tr / -).cdx.json $$lock || exit 1; \
+	done
+
+MODEL_ARCHIVE := obesity-levels-model-$(VERSION)
+
+# As the image, it takes only the files that dvc.lock names.
+model-archive: setup model-is-there ## pack the model, its card and its metrics as a folder for MODEL_DIR, in dist/
+	@python -c 'from pathlib import Path; from obesity_levels.errors import run_stage; from obesity_levels.model.artifact import check_lock; \
+		run_stage(lambda: check_lock(Path("models")))'
+	@mkdir -p $(DIST)
+	tar --create --file $(DIST)/$(MODEL_ARCHIVE).tar --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+		--transform 's,.*/,$(MODEL_ARCHIVE)/,' \
+		models/classifier.onnx models/manifest.json models/drift_reference.json metrics/evaluate.json metrics/model_card.md
+	gzip --force --no-name $(DIST)/$(MODEL_ARCHIVE).tar
+
+changes: ## copy what CHANGELOG.md says of this version to dist/CHANGES.md
+	@mkdir -p $(DIST)
+	@awk '/^## \[/ {of_version = index($$0, "## [$(VERSION)]") == 1} of_version' CHANGELOG.md > $(DIST)/CHANGES.md
+
+release-files: wheel sbom model-archive changes ## make all files of a release in dist/, except for the images (make docker-save)
+	cp metrics/evaluate.json metrics/model_card.md $(DIST)
 
 # The tools that check and load-test the service from outside, and build the site.
 $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
