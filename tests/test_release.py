@@ -1,4 +1,4 @@
-"""What a release attaches: `make release-files`."""
+"""What a release attaches (`make release-files`), and the workflow that makes it."""
 
 import json
 import re
@@ -14,12 +14,14 @@ import pytest
 from service.model import load_model
 from service.settings import load_settings
 
+from obesity_levels.params import read_yaml
 from tests.clone import Clone, with_make
 from tests.command import printed
 from tests.conftest import ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 LOCKS = sorted(path for path in printed("git", "ls-files", "*.lock", cwd=ROOT).split() if path != "dvc.lock")
+WORKFLOWS = {path.stem: read_yaml(path) for path in (ROOT / ".github/workflows").glob("*.yaml")}
 
 
 def make_wheel(clone: Clone, folder: Path, umask: str = "022", **environment: str) -> Path:
@@ -171,3 +173,33 @@ def test_a_tag_must_be_the_version_and_the_changelog_describe_it(tmp_path, tag, 
     run = subprocess.run(["make", "check-tag", f"TAG={tag}"], cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode == 0) is (error is None)
     assert error is None or error in run.stderr
+
+
+def steps(job: dict) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_nothing_is_released_before_its_tag_is_checked_and_all_is_rebuilt_on_both_architectures():
+    jobs = WORKFLOWS["release"]["jobs"]
+    assert jobs["publish"]["needs"] == "build"
+    commands = steps(jobs["build"])
+    assert commands[:2] == ["make check-tag", "make verify"]
+    assert {"ubuntu-24.04", "ubuntu-24.04-arm"} <= {
+        each["runner"] for each in jobs["build"]["strategy"]["matrix"]["include"]
+    }
+
+
+def test_one_job_alone_of_the_release_may_write():
+    workflow = WORKFLOWS["release"]
+    assert workflow["permissions"] == {}
+    assert {name: job["permissions"] for name, job in workflow["jobs"].items()} == {
+        "build": {"contents": "read"},
+        "publish": {"contents": "write"},
+    }
+
+
+@pytest.mark.parametrize("workflow", sorted(WORKFLOWS))
+def test_the_targets_that_a_workflow_runs_are_in_the_makefile(workflow):
+    commands = "\n".join(command for job in WORKFLOWS[workflow]["jobs"].values() for command in steps(job))
+    run = {word for words in re.findall(r"make ([^&\n]*)", commands) for word in words.split() if "=" not in word}
+    assert run <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
