@@ -11,7 +11,7 @@ from obesity_levels.comparison.sequence import confidence_sequence
 from obesity_levels.errors import ComparisonError
 
 REFUSED_BELOW = 0.001
-"""p-value below which a split is refused: each test refuses at most 1 in 1,000 splits that are as planned."""
+"""p-value below which a split is refused. Both tests are exact, so each look refuses at most 1 in 1,000 good splits."""
 
 
 class Arm(NamedTuple):
@@ -49,8 +49,8 @@ def compare_arms(
     """Compare the two models of `outcomes`, as `read_outcomes` gives them; the version `champion` is one of them.
 
     `share` is the share of the units that the challenger was to get. Raises ComparisonError where the arms are not
-    comparable: a unit is in both, they do not have the planned shares (a sample-ratio mismatch, by chi-squared), the
-    truth is known of different shares of them, or of fewer than `min_units` in either.
+    comparable: a unit is in both, they do not have the planned shares (a sample-ratio mismatch, by the binomial
+    test), the truth is known of different shares of them (by Fisher's), or of fewer than `min_units` in either.
 
     `once` is Newcombe's hybrid score interval, "Interval estimation for the difference between independent proportions"
     (1998), method 10; for `always`, and `planned`, see `confidence_sequence`.
@@ -92,25 +92,19 @@ def _arm(units: pd.DataFrame, mask: pd.Series) -> Arm:
 
 
 def _check_shares(arms: list[Arm], share: float) -> None:
-    units = np.array([arm.units for arm in arms])
-    total = units.sum()
-    p = stats.chisquare(units, total * np.array([1 - share, share])).pvalue
-    if p < REFUSED_BELOW:
+    got, total = arms[1].units, sum(arm.units for arm in arms)
+    if stats.binomtest(got, total, share).pvalue < REFUSED_BELOW:
         raise ComparisonError(
-            f"the challenger has {units[1]:,} of {total:,} units ({units[1] / total:.1%}), and not {share:.1%} of them"
-            f" (p = {p:.1g}): units of one arm are lost, or --share is not that of the ingress. Find the cause: until"
-            " then a difference of the arms says nothing about the models"
+            f"the challenger has {got:,} of {total:,} units ({got / total:.1%}), and not {share:.1%} of them"
+            f" (p < {REFUSED_BELOW}): units of one arm are lost, or --share is not that of the ingress. Find the"
+            " cause: until then a difference of the arms says nothing about the models"
         )
 
 
 def _check_labels(arms: list[Arm]) -> None:
-    table = np.array([[arm.known, arm.units - arm.known] for arm in arms])
-    if (table.sum(axis=0) == 0).any():
-        return
-    p = stats.chi2_contingency(table, correction=False).pvalue
-    if p < REFUSED_BELOW:
+    if stats.fisher_exact([[arm.known, arm.units - arm.known] for arm in arms]).pvalue < REFUSED_BELOW:
         shares = " and of ".join(f"{arm.known / arm.units:.1%} of {arm.version}'s units" for arm in arms)
         raise ComparisonError(
-            f"the truth is known of {shares} (p = {p:.1g}): labels that come in differently make the arms different."
-            " Wait until they are complete, or find out what decides of whom the truth becomes known"
+            f"the truth is known of {shares} (p < {REFUSED_BELOW}): labels that come in differently make the arms"
+            " different. Wait until they are complete, or find out what decides of whom the truth becomes known"
         )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from obesity_levels.comparison.split import REFUSED_BELOW, compare_arms
+from obesity_levels.comparison.split import compare_arms
 from obesity_levels.errors import ComparisonError
 
 
@@ -53,15 +53,19 @@ def test_it_is_refused_by_the_planned_share_and_not_by_an_even_one():
         compared(outcomes)
 
 
-def test_of_splits_that_are_as_planned_at_most_1_in_1000_is_refused():
-    units = 5_000
-    counts = np.arange(units + 1)
-    refused = np.array([stats.chisquare([units - one, one]).pvalue < REFUSED_BELOW for one in counts])
-    edge = counts[~refused].max()
-    compared(arms((units - edge, 100, 90), (edge, 100, 90)))
-    with pytest.raises(ComparisonError):
-        compared(arms((units - edge - 1, 100, 90), (edge + 1, 100, 90)))
-    assert stats.binom.pmf(counts[refused], units, 0.5).sum() <= 0.001
+def is_uneven(units: int, of_challenger: int, share: float) -> bool:
+    try:
+        compared(arms((units - of_challenger, 0, 0), (of_challenger, 0, 0)), share=share)
+    except ComparisonError as error:
+        return f"and not {share:.1%}" in str(error)
+    raise AssertionError("compared without a known truth")
+
+
+def test_of_splits_that_are_as_planned_at_most_1_in_1000_is_refused_in_a_small_arm_too():
+    units, share = 500, 0.01
+    counts = np.arange(1, 50)
+    refused = np.array([is_uneven(units, one, share) for one in counts])
+    assert 0 < stats.binom.pmf(counts[refused], units, share).sum() <= 0.001
 
 
 def test_units_in_both_arms_are_refused():
@@ -75,6 +79,8 @@ def test_labels_that_come_in_differently_are_refused():
     with pytest.raises(ComparisonError, match="the truth is known of 90.0% of a's units and of 80.0% of b's"):
         compared(arms((1000, 900, 860), (1000, 800, 780)))
     compared(arms((1000, 900, 860), (1000, 890, 870)))
+    # 1 in 100 such splits: chi-squared gives 2 in 100,000
+    compared(arms((4500, 4500, 4400), (500, 498, 490)), share=0.1)
 
 
 def test_with_fewer_known_units_than_are_needed_it_says_to_wait():
