@@ -1,6 +1,7 @@
 """The command `obesity-levels compare`."""
 
 import hashlib
+import re
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -124,14 +125,17 @@ def split(
     """
     params = load_params()
     table = read_outcomes(outcomes)
+    versions = sorted(table["model_version"].unique())
     with chosen_model(model, alias) as folder:
         champion = load_manifest(folder / MANIFEST)
-        evaluation = read_evaluation(folder, champion)
-    versions = sorted(table["model_version"].unique())
+        evaluation = read_evaluation(folder, champion) if len(versions) == 1 else None
     if champion.version not in versions or len(versions) > 2:
+        # any other text may be of another column, such as a unit
+        named = ", ".join([version for version in versions if re.fullmatch("[0-9a-f]{12}", version)][:5])
         raise ComparisonError(
-            f"{outcomes} has outcomes of {', '.join(versions)}: it must be of one or two models, one of them the"
-            f" champion, which is {champion.version} here (--model or --alias names another)"
+            f"{outcomes} has {len(versions):,} values in model_version{f' ({named})' if named else ''}: it must have"
+            f" one or two, one of them the champion's, which is {champion.version} here (--model or --alias names"
+            " another)"
         )
     if len(versions) == 2:
         found = compare_arms(table, champion.version, share, alpha, planned, params.drift.detect.min_rows)

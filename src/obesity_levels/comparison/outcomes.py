@@ -24,10 +24,8 @@ def read_outcomes(path: Path) -> pd.DataFrame:
     Returns `unit`, `model_version`, `right` (1, 0, or NaN where the truth is not known yet) and `time` (UTC), sorted by
     time. Raises SourceError, which names the first line that cannot be read, without repeating it.
     """
+    _check_header(path)
     table = read_table(path, UNCHANGED)
-    missing = [name for name in OUTCOME_COLUMNS if name not in table]
-    if missing:
-        raise SourceError(f"{path} has no column {', '.join(missing)}: outcomes have {', '.join(OUTCOME_COLUMNS)}")
     table = table[list(OUTCOME_COLUMNS)].apply(lambda column: column.str.strip())
     for name in ("unit", "model_version"):
         _require(path, table[name] != "", f"{name} is empty")
@@ -59,6 +57,19 @@ def by_period(outcomes: pd.DataFrame, period: Period) -> pd.DataFrame:
     begins = known["time"].dt.tz_localize(None).dt.to_period(_FREQUENCIES[period]).dt.start_time.dt.date
     counted = known.assign(begins=begins).drop_duplicates(["unit", "begins"])
     return counted.groupby("begins")["right"].agg(rows="size", right="sum").astype(int)
+
+
+def _check_header(path: Path) -> None:
+    # `read_table` would speak of a layout and of survey rows, and repeat a first line that is a row
+    with path.open("rb") as file:
+        header = file.readline(10_000).decode("utf-8-sig", "replace")
+    names = [name.strip(' "\r\n') for name in header.split(",")]
+    missing = [name for name in OUTCOME_COLUMNS if name not in names]
+    if missing:
+        raise SourceError(
+            f"{path} has no column {', '.join(missing)}: outcomes are a CSV file, separated by commas, whose first line"
+            f" names {', '.join(OUTCOME_COLUMNS)}"
+        )
 
 
 def _require(path: Path, holds: pd.Series, what: str) -> None:

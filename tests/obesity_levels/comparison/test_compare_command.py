@@ -130,8 +130,27 @@ def test_an_uneven_split_is_an_error(compare, version, write):
 
 
 def test_outcomes_of_another_model_are_an_error_that_names_them(compare, version, write):
-    said = compare("split", write(outcomes(500, {"one": 0.95, "two": 0.95})), status=1)
-    assert f"one, two: it must be of one or two models, one of them the champion, which is {version} here" in said
+    said = compare("split", write(outcomes(500, {"0123456789ab": 0.95, "ba9876543210": 0.95})), status=1)
+    assert "has 2 values in model_version (0123456789ab, ba9876543210)" in said
+    assert f"one of them the champion's, which is {version} here" in said
+
+
+def test_units_in_the_place_of_versions_are_not_repeated(compare, version, write):
+    table = outcomes(100, {version: 0.95})
+    table["model_version"] = MARK + table["unit"] + "\n"
+    said = compare("split", write(table), status=1)
+    assert "has 100 values in model_version: it must have one or two" in said
+    assert MARK not in said
+
+
+def test_two_arms_need_no_metrics_of_the_champion(compare, project, version, write):
+    file = write(outcomes(2_000, {version: 0.95, "challenger": 0.95}))
+    (project / "other/models").mkdir(parents=True)
+    shutil.copy(project / "models/manifest.json", project / "other/models")
+    (project / "other/metrics").mkdir()
+    (project / "other/metrics/evaluate.json").write_text('{"model_version": "another", "test": {}}')
+    compare("split", file, "--model", project / "other/models", status=4)
+    compare("split", write(outcomes(200, {version: 0.95})), "--model", project / "other/models", status=1)
 
 
 def test_one_model_is_judged_by_week_beside_its_card(compare, version, write):

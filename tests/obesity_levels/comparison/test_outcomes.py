@@ -56,6 +56,22 @@ def test_what_cannot_be_read_is_named_by_its_line_and_not_repeated(read, column,
     assert MARK not in str(error.value)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_file_that_is_no_csv_with_these_columns_is_told_what_to_be_and_not_repeated(tmp_path, separator):
+    rows = pd.DataFrame([ROW | {"unit": MARK}] * 2)
+    rows.to_csv(tmp_path / "separated.csv", index=False, sep=separator)
+    rows.to_csv(tmp_path / "headless.csv", index=False, header=False)
+    rows.to_excel(tmp_path / "workbook.xlsx", index=False)
+    (tmp_path / "empty.csv").touch()
+    for file in sorted(tmp_path.iterdir()):
+        with pytest.raises(
+            SourceError, match="separated by commas, whose first line names unit, model_version,"
+        ) as error:
+            read_outcomes(file)
+        assert MARK not in str(error.value)
+        assert ROW["truth"] not in str(error.value)
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path):
     (tmp_path / "outcomes.csv").write_text("unit,prediction\nu1,Normal_Weight\n")
     with pytest.raises(SourceError, match="has no column model_version, truth, time"):
