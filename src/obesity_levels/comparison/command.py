@@ -1,11 +1,12 @@
 """The command `obesity-levels compare`."""
 
 import hashlib
+import math
 import re
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from tabulate import tabulate
@@ -14,7 +15,15 @@ from obesity_levels.comparison import size
 from obesity_levels.comparison.outcomes import Period, by_period, read_outcomes
 from obesity_levels.comparison.over_time import judge_periods
 from obesity_levels.comparison.paired import compare_groups, compare_rows
-from obesity_levels.comparison.report import POWER, Report, Verdict, paired_report, periods_report, split_report
+from obesity_levels.comparison.report import (
+    POWER,
+    Report,
+    Verdict,
+    paired_report,
+    percent,
+    periods_report,
+    split_report,
+)
 from obesity_levels.comparison.scored import Scored, score_rows
 from obesity_levels.comparison.split import compare_arms
 from obesity_levels.data.layout import load_layout
@@ -31,12 +40,27 @@ from obesity_levels.schema import LEVELS
 STATUS: dict[Verdict, int] = {"better": 0, "worse": 3, "too few rows to tell": 4}
 """The exit status by the verdict."""
 
-_OPEN_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+class _Number(click.FloatRange):
+    """A number in a range. click itself lets nan pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
+_OPEN_SHARE = _Number(0, 1, min_open=True, max_open=True)
 _SHARE = click.option(
     "--share", type=_OPEN_SHARE, default=0.5, show_default=True, help="Share of the units that the challenger gets."
 )
 _ALPHA = click.option(
-    "--alpha", type=_OPEN_SHARE, default=0.05, show_default=True, help="Accepted false-alarm rate of the verdict."
+    "--alpha",
+    type=_Number(0.0001, 0.5),
+    default=0.05,
+    show_default=True,
+    help="Accepted false-alarm rate of the verdict.",
 )
 
 
@@ -45,7 +69,7 @@ def compare() -> None:
     """Compare two models, or watch one.
 
     Exit status of `paired` and `split`: 0 the challenger is better, 3 it is worse, 4 too few rows to tell, 1 an error;
-    of one model: 0 its accuracy holds, 3 it has dropped.
+    of one model: 0 its accuracy holds, 3 it has dropped, 4 too few rows to tell.
     """
 
 
@@ -152,12 +176,18 @@ def split(
 
 @compare.command("size")
 @click.option("--from", "accuracy", type=_OPEN_SHARE, required=True, help="Accuracy of the champion.")
-@click.option("--lift", type=_OPEN_SHARE, required=True, help="Difference to find, such as 0.01.")
+@click.option("--lift", type=_Number(0.0001, 1, max_open=True), required=True, help="Difference to find, such as 0.01.")
 @click.option(
     "--discordant", type=_OPEN_SHARE, help="Share of rows on which only one of the models is right, if known."
 )
 @_SHARE
-@click.option("--power", type=_OPEN_SHARE, default=POWER, show_default=True, help="Chance to find the difference.")
+@click.option(
+    "--power",
+    type=_Number(0.5, 1, max_open=True),
+    default=POWER,
+    show_default=True,
+    help="Chance to find the difference.",
+)
 @_ALPHA
 def needed_size(
     accuracy: float, lift: float, discordant: float | None, share: float, power: float, alpha: float
@@ -166,10 +196,9 @@ def needed_size(
     if accuracy + lift >= 1:
         raise click.UsageError("--from and --lift together must be less than 1")
     least, most = size.discordance_bounds(accuracy, lift)
-    if discordant is not None and not lift <= discordant <= 2 * (1 - accuracy) - lift:
-        raise click.UsageError(
-            f"--discordant must be from {lift:g} to {2 * (1 - accuracy) - lift:g} for this accuracy and lift"
-        )
+    limit = lift + 2 * min(accuracy, 1 - accuracy - lift)
+    if discordant is not None and not lift <= discordant <= limit + 1e-9:
+        raise click.UsageError(f"--discordant must be from {lift:g} to {limit:g} for this accuracy and lift")
     known = (
         {"only one model is right on": discordant}
         if discordant
@@ -189,8 +218,8 @@ def needed_size(
     ]
     click.echo(tabulate(rows, ["comparison", "rows or units", "command"], "github", intfmt=","))
     click.echo(
-        f"\nto find {accuracy:.2%} against {accuracy + lift:.2%} in {power:.0%} of cases, with false alarms in at most"
-        f" {alpha:.0%}. Split: of both arms together, {share:.0%} of them the challenger's"
+        f"\nto find {accuracy:.2%} against {accuracy + lift:.2%} in {percent(power)} of cases, with false alarms in at"
+        f" most {percent(alpha)}. Split: of both arms together, {percent(share)} of them the challenger's"
     )
 
 

@@ -23,6 +23,11 @@ class Report(NamedTuple):
     text: str
 
 
+def percent(share: float) -> str:
+    """A share as it was given, not rounded: 0.005 is 0.5%."""
+    return f"{100 * share:g}%"
+
+
 def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -> Report:
     """Of two models on the same rows, and on groups of them."""
     headers = [
@@ -49,7 +54,7 @@ def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -
             least = detectable_difference(overall.rows, apart, alpha, POWER)
             lines.append(
                 f"{overall.rows:,} rows, of which one model alone is right on {apart:.1%}, show a difference of about"
-                f" {100 * least:.1f} points in {POWER:.0%} of cases"
+                f" {100 * least:.1f} points in {percent(POWER)} of cases"
             )
         else:
             lines.append("both models are right on the same rows")
@@ -57,8 +62,8 @@ def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -
         if one.p < alpha:
             lines.append(f"{_said(_verdict(one.difference, one.difference))} on the rows {name} (p {one.p:.2g})")
     lines.append(
-        f"false-alarm rate: at most {alpha:.0%} of the verdict (exact McNemar test), and at most {alpha:.0%} of all"
-        f" {len(groups)} groups together (p corrected, Benjamini & Hochberg)"
+        f"false-alarm rate: at most {percent(alpha)} of the verdict (exact McNemar test), and at most"
+        f" {percent(alpha)} of all {len(groups)} groups together (p corrected, Benjamini & Hochberg)"
     )
     return Report(verdict, "\n".join(lines))
 
@@ -75,13 +80,13 @@ def split_report(split: Split, alpha: float, planned: int, *, once: bool) -> Rep
     lines = [_table(table, headers), ""]
     if split.repeated:
         lines.append(f"{split.repeated:,} outcomes are not counted: their unit has an earlier one")
-    looks = f"at most {alpha:.0%}, however often you look"
+    looks = f"at most {percent(alpha)}, however often you look"
     lines += [
         f"difference: {_points(split.difference)}",
         f"  {_interval(*split.once)} for one look (Newcombe)",
         f"  {_interval(*split.always)} for any number of looks (closest at {planned:,} units)",
         f"verdict: {_said(verdict)}",
-        f"false-alarm rate: {f'{alpha:.0%}, if this is the only look' if once else looks}",
+        f"false-alarm rate: {f'{percent(alpha)}, if this is the only look' if once else looks}",
     ]
     return Report(verdict, "\n".join(lines))
 

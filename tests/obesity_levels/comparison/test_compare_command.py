@@ -189,7 +189,24 @@ def test_sizes_are_printed_with_the_command_that_they_are_for(compare):
 
 
 @pytest.mark.parametrize(
-    "options", [("--from", "0.97", "--lift", "0.03"), ("--from", "0.97", "--lift", "0.01", "--discordant", "0.005")]
+    "options",
+    [
+        ("--lift", "0.03"),
+        ("--lift", "1e-200"),
+        ("--discordant", "0.005"),
+        ("--discordant", "0.051"),
+        ("--from", "0.3", "--discordant", "0.7"),
+        ("--power", "0.01"),
+        *((name, "nan") for name in ("--from", "--lift", "--discordant", "--share", "--power", "--alpha")),
+        ("--alpha", "0.999"),
+    ],
 )
 def test_a_size_that_cannot_be_is_wrong_usage(compare, options):
-    compare("size", *options, status=2)
+    compare("size", "--from", "0.97", "--lift", "0.01", *options, status=2)
+
+
+def test_the_accepted_rate_is_printed_as_it_was_given(compare, version, write):
+    assert "in at most 0.5%." in compare("size", "--from", "0.97", "--lift", "0.01", "--alpha", "0.005")
+    file = write(outcomes(2_000, {version: 0.95, "challenger": 0.95}))
+    assert "at most 0.5%, however" in compare("split", file, "--alpha", "0.005", status=4)
+    assert "at most 0.5% of the verdict" in compare("paired", "models", "models", ROWS, "--alpha", "0.005", status=4)
