@@ -171,7 +171,7 @@ def split(
     test, detect = evaluation.test, params.drift.detect
     periods = judge_periods(by_period(table, by), test["accuracy"], detect)
     interval = test["accuracy_interval"]
-    _end(periods_report(periods, champion.version, test["accuracy"], interval, by, detect.min_rows))
+    _end(periods_report(periods, champion.version, test["accuracy"], interval, by, detect))
 
 
 @compare.command("size")

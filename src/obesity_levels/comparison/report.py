@@ -1,6 +1,7 @@
 """What a comparison found, in words: tables, a verdict, and how often such a verdict is wrong."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Literal, NamedTuple
 
 from tabulate import tabulate
@@ -10,6 +11,7 @@ from obesity_levels.comparison.over_time import Periods
 from obesity_levels.comparison.paired import Paired
 from obesity_levels.comparison.size import detectable_difference
 from obesity_levels.comparison.split import Split
+from obesity_levels.params import DetectParams
 
 POWER = 0.8
 
@@ -38,7 +40,7 @@ def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -
         "only it right",
         "only champion",
         "difference",
-        "interval",
+        f"{percent(1 - alpha)} interval",
         "p",
     ]
     table = [
@@ -61,6 +63,7 @@ def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -
     for name, one in groups.items():
         if one.p < alpha:
             lines.append(f"{_said(_verdict(one.difference, one.difference))} on the rows {name} (p {one.p:.2g})")
+    lines.append("the verdict is by p, which is exact; an interval is approximate, and of its line alone")
     lines.append(
         f"false-alarm rate: at most {percent(alpha)} of the verdict (exact McNemar test), and at most"
         f" {percent(alpha)} of all {len(groups)} groups together (p corrected, Benjamini & Hochberg)"
@@ -82,7 +85,7 @@ def split_report(split: Split, alpha: float, planned: int, *, once: bool) -> Rep
         lines.append(f"{split.repeated:,} outcomes are not counted: their unit has an earlier one")
     looks = f"at most {percent(alpha)}, however often you look"
     lines += [
-        f"difference: {_points(split.difference)}",
+        f"difference: {_points(split.difference)}; {percent(1 - alpha)} intervals:",
         f"  {_interval(*split.once)} for one look (Newcombe)",
         f"  {_interval(*split.always)} for any number of looks (closest at {planned:,} units)",
         f"verdict: {_said(verdict)}",
@@ -92,7 +95,7 @@ def split_report(split: Split, alpha: float, planned: int, *, once: bool) -> Rep
 
 
 def periods_report(
-    periods: Periods, version: str, accuracy: float, interval: Mapping[str, float], period: Period, min_rows: int
+    periods: Periods, version: str, accuracy: float, interval: Mapping[str, float], period: Period, params: DetectParams
 ) -> Report:
     """Of one model over time; `accuracy` and its `interval` (low, high) are those of its card."""
     headers = [period, "rows", "accuracy", "95 % interval", "p", ""]
@@ -108,15 +111,17 @@ def periods_report(
     elif periods.table["enough"].any():
         verdict, said = "better", "the accuracy holds"
     else:
-        verdict, said = "too few rows to tell", f"too few rows to tell: no {period} has {min_rows}"
+        verdict, said = "too few rows to tell", f"too few rows to tell: no {period} has {params.min_rows}"
+    at_most = max(1, ceil(1_000 * periods.false_alarm_rate)) / 10
     lines = [
         f"model {version}; its card: {accuracy:.1%} ({_interval(interval['low'], interval['high'], of_shares=True)})",
         "",
         _table(table, headers),
         "",
         f"verdict: {said}",
-        f"false-alarm rate: at most {periods.false_alarm_rate:.1%} for all {period}s together, if the accuracy is"
-        f" {accuracy:.1%}",
+        f"a {period} has dropped if it lost at least {percent(params.accuracy_drop)} of the card's accuracy, with p"
+        f" below {params.alpha:g} (corrected over the {period}s)",
+        f"false-alarm rate: at most {at_most:g}% for all {period}s together, if the accuracy is {accuracy:.1%}",
     ]
     return Report(verdict, "\n".join(lines))
 

@@ -11,6 +11,7 @@ from tests.command import exit_status
 from tests.conftest import ROOT
 from tests.obesity_levels.comparison.outcomes import outcomes
 
+from obesity_levels.io import read_json
 from obesity_levels.model.classifier import load_manifest
 
 BEFORE = str(ROOT / "tests/service/model_of_before")
@@ -66,6 +67,12 @@ def test_two_models_are_compared_by_level_and_slice_and_the_other_way_round(comp
         == int(cells(one, "all")[1])
         == int(cells(one, "sex Female")[1]) + int(cells(one, "sex Male")[1]) + int(cells(one, "sex missing")[1])
     )
+
+
+def test_it_is_said_that_the_verdict_is_by_p_and_not_by_the_interval(compare):
+    said = compare("paired", BEFORE, "models", ROWS, "--alpha", "0.001", status=0)
+    assert "| 99.9% interval " in said
+    assert "the verdict is by p, which is exact" in said
 
 
 def test_the_accuracy_is_that_of_predict_on_the_same_rows(compare, tmp_path, capsys):
@@ -170,6 +177,15 @@ def test_one_model_is_judged_by_week_beside_its_card(compare, version, write):
     )
     said = compare("split", write(table), status=3)
     assert "verdict: the accuracy has dropped in 1 of 4 weeks" in said
+
+
+def test_a_loss_that_is_sure_and_small_is_said_to_be_no_drop_and_a_rate_is_not_rounded_to_none(
+    compare, project, version, write
+):
+    accuracy = read_json(project / "metrics/evaluate.json")["test"]["accuracy"]
+    said = compare("split", write(outcomes(20_000, {version: 0.96 * accuracy})))
+    assert "a week has dropped if it lost at least 5% of the card's accuracy, with p below 0.05" in said
+    assert "false-alarm rate: at most 0.1% for all weeks" in said
 
 
 def test_no_unit_is_printed(compare, version, write):
