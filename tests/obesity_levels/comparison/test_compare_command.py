@@ -60,6 +60,7 @@ def test_two_models_are_compared_by_level_and_slice_and_the_other_way_round(comp
     other = compare("paired", "models", BEFORE, "data/raw.csv", status=3)
     assert "verdict: the challenger is better" in one
     assert "verdict: the challenger is worse" in other
+    assert "the challenger is better on the rows sex Male" in one
     assert cells(one, "all")[4:6] == cells(other, "all")[5:3:-1]
     levels = sum(int(cells(one, level)[1]) for level in pd.read_parquet(project / ROWS)["NObeyesdad"].unique())
     assert (
@@ -117,7 +118,8 @@ def write(tmp_path):
 
 
 def test_a_better_challenger_is_found_and_a_worse_one_is_an_alarm(compare, version, write):
-    said = compare("split", write(outcomes(8_000, {version: 0.90, "challenger": 0.95})))
+    said = compare("split", write(outcomes(8_000, {version: 0.90, "challenger": 0.95})), "--planned", "9000")
+    assert "closest at 9,000 units" in said
     assert "verdict: the challenger is better" in said
     assert "at most 5%, however often you look" in said
     worse = compare("split", write(outcomes(8_000, {version: 0.95, "challenger": 0.90})), status=3)
@@ -126,7 +128,10 @@ def test_a_better_challenger_is_found_and_a_worse_one_is_an_alarm(compare, versi
 
 def test_one_look_finds_what_every_look_cannot_tell(compare, version, write):
     file = write(outcomes(6_000, {version: 0.96, "challenger": 0.974}, seed=1))
-    assert "verdict: too few rows to tell" in compare("split", file, status=4)
+    usual, later = compare("split", file, status=4), compare("split", file, "--planned", "100000", status=4)
+    assert "verdict: too few rows to tell" in usual
+    always = [re.search(r"(\S+ to \S+) for any number", said)[1] for said in (usual, later)]
+    assert always[0] != always[1]
     assert "5%, if this is the only look" in compare("split", file, "--once")
 
 
@@ -170,6 +175,9 @@ def test_one_model_is_judged_by_week_beside_its_card(compare, version, write):
         "2026-11-16",
         "2026-11-23",
     ]
+    assert [line[:12] for line in compare("split", file, "--by", "month").splitlines() if "2026" in line] == [
+        "| 2026-11-01"
+    ]
     table = pd.read_csv(file)
     last = table.index >= 1_500
     table.loc[last, "truth"] = table.loc[last, "prediction"].replace(
@@ -200,6 +208,8 @@ def test_sizes_are_printed_with_the_command_that_they_are_for(compare):
     said = compare("size", "--from", "0.97", "--lift", "0.01")
     assert re.search(r"\| +783 \|", said)
     assert "compare split --planned 14639" in said
+    uneven = compare("size", "--from", "0.97", "--lift", "0.01", "--share", "0.1")
+    assert int(re.search(r"--planned (\d+)", uneven)[1]) > 2 * 14639
     known = compare("size", "--from", "0.9616", "--lift", "0.0051", "--discordant", "0.0195")
     assert re.search(r"\| +5,883 \|", known)
 

@@ -35,6 +35,11 @@ def test_a_week_of_too_few_rows_is_not_judged(params):
     assert found["enough"].tolist() == found["alarm"].tolist() == [False, True]
 
 
+def test_a_week_that_alarms_alone_does_not_as_one_of_eight(params):
+    assert judged(params, (50, 45)).table["alarm"].all()
+    assert not judged(params, (50, 45), *[(50, 50)] * 7).table["alarm"].any()
+
+
 def test_better_than_expected_is_no_alarm(params):
     assert not judged(params, (300, 300)).table["alarm"].any()
 

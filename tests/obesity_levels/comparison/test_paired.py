@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from obesity_levels.comparison.paired import compare_groups, compare_rows
+from obesity_levels.comparison.report import paired_report
 
 ALPHA = 0.05
 
@@ -27,6 +28,13 @@ def test_the_interval_is_the_one_of_bonett_and_price_by_hand():
     up, down, rows = 9, 3, 102
     half = 1.959964 * ((up + down) / rows - ((up - down) / rows) ** 2) ** 0.5 / rows**0.5
     assert (found.low, found.high) == pytest.approx(((up - down) / rows - half, (up - down) / rows + half), abs=1e-6)
+
+
+def test_the_verdict_is_by_p_where_the_interval_leaves_0_out():
+    found = compare_rows(*models(7, 1, 42), ALPHA)
+    assert found.p > ALPHA
+    assert found.low > 0
+    assert paired_report(found, {}, ALPHA).verdict == "too few rows to tell"
 
 
 counts = st.integers(0, 50)

@@ -24,6 +24,13 @@ def test_the_sizes_are_those_of_the_formulas_by_hand():
     assert split_units(p, 0.01, 0.5, 0.05, 0.8) == pytest.approx(split, abs=1)
 
 
+def test_the_size_for_every_look_is_the_one_of_the_formula_by_hand():
+    # the half width is 3.03512 standard errors at the planned number; a tenth of the units are the challenger's
+    deviation = (0.97 * 0.03 / 0.9 + 0.98 * 0.02 / 0.1) ** 0.5
+    by_hand = ((3.03512 + 0.841621) * deviation / 0.01) ** 2
+    assert sequence_units(0.97, 0.01, 0.1, 0.05, 0.8) == pytest.approx(by_hand, abs=2)
+
+
 def test_an_uneven_split_takes_more_units_and_so_does_looking_every_day():
     even = split_units(0.97, 0.01, 0.5, 0.05, 0.8)
     assert split_units(0.97, 0.01, 0.1, 0.05, 0.8) > 2 * even

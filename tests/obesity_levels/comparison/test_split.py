@@ -20,8 +20,8 @@ def arms(champion: tuple[int, int, int], challenger: tuple[int, int, int]) -> pd
     return pd.concat(rows, ignore_index=True)
 
 
-def compared(outcomes: pd.DataFrame, champion: str = "a", share: float = 0.5):
-    return compare_arms(outcomes, champion, share, alpha=0.05, planned=5_000, min_units=50)
+def compared(outcomes: pd.DataFrame, champion: str = "a", share: float = 0.5, alpha: float = 0.05):
+    return compare_arms(outcomes, champion, share, alpha, planned=5_000, min_units=50)
 
 
 def test_the_difference_is_the_challengers_accuracy_less_the_champions():
@@ -39,6 +39,12 @@ def test_the_interval_of_one_look_is_the_one_of_newcombes_example():
 def test_the_interval_of_every_look_is_the_wider_one():
     found = compared(arms((1000, 1000, 960), (1000, 1000, 980)))
     assert found.always[0] < found.once[0] < found.difference < found.once[1] < found.always[1]
+
+
+def test_a_smaller_alpha_makes_both_intervals_wider():
+    usual, strict = (compared(arms((1000, 1000, 960), (1000, 1000, 980)), alpha=alpha) for alpha in (0.05, 0.01))
+    assert strict.once[0] < usual.once[0] < usual.once[1] < strict.once[1]
+    assert strict.always[0] < usual.always[0] < usual.always[1] < strict.always[1]
 
 
 def test_a_split_that_is_uneven_by_3_points_at_5000_units_is_refused():
