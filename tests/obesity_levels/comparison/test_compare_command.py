@@ -1,6 +1,7 @@
 """`obesity-levels compare`, with real models: what it prints and its exit status."""
 
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
@@ -92,6 +93,30 @@ def test_rows_without_a_label_are_left_out_and_counted(compare, project, tmp_pat
     left_out = int(re.search(r"(\d+) rows without a label", said)[1])
     assert left_out >= missing >= 10
     assert int(cells(said, "all")[1]) == len(raw) - left_out
+
+
+def test_a_row_counts_if_both_models_see_an_answer(compare, project, tmp_path):
+    """One model takes 21 for a mark of a missing answer, and so sees none in a row that has nothing else."""
+    shutil.copytree(project / "models", tmp_path / "model")
+    manifest = tmp_path / "model/manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"missing_marks": [*content["missing_marks"], "21"]}))
+    raw = pd.read_csv(project / "data/raw.csv", dtype=str).dropna(subset="NObeyesdad").head(50)
+    raw.iloc[0, raw.columns != "NObeyesdad"] = None
+    raw.loc[raw.index[0], "Age"] = "21"
+    raw.to_csv(tmp_path / "rows.csv", index=False)
+    for models in (("models", tmp_path / "model"), (tmp_path / "model", "models")):
+        assert "1 rows without a label" in compare("paired", *models, tmp_path / "rows.csv", status=4)
+
+
+def test_rows_are_read_by_the_layout_that_is_named(compare, project, tmp_path):
+    layout = (project / "data/layout.yaml").read_text()
+    (tmp_path / "layout.yaml").write_text(layout.replace('delimiter: ","', 'delimiter: ";"'))
+    raw = pd.read_csv(project / "data/raw.csv", dtype=str)
+    raw.to_csv(tmp_path / "rows.csv", index=False, sep=";")
+    said = compare("paired", "models", "models", tmp_path / "rows.csv", "--layout", tmp_path / "layout.yaml", status=4)
+    as_they_were = compare("paired", "models", "models", "data/raw.csv", status=4)
+    assert cells(said, "all") == cells(as_they_were, "all")
 
 
 def test_a_model_that_was_made_from_the_rows_is_said_to_know_them(compare, project, tmp_path):
