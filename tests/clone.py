@@ -14,7 +14,10 @@ import pytest
 from ruamel.yaml import YAML
 
 # Everything that decides how long a run takes, made small; what is tested with it does not depend on the model.
+# The source is the population, whatever file a commit of the workflow `retrain` has put in its place.
 SMALL = {
+    "ingest.source": "data/population.yaml",
+    "ingest.layout": "data/layout.yaml",
     "ingest.rows": 400,
     "train.augmentation.copies": 1,
     "train.search.folds": 2,
