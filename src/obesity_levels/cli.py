@@ -53,7 +53,7 @@ def commands() -> None:
     """Inspect, check and register the results of the pipeline in the current folder.
 
     The pipeline itself is run by DVC (`dvc repro`, `dvc exp run`). Exit status: 0 success, 1 an error, 2 wrong usage;
-    `drift`, `layout` and `retrain` have more.
+    `compare`, `drift`, `layout` and `retrain` have more.
     """
 
 
