@@ -2,8 +2,6 @@
 VENV := .venv
 SERVICE_VENV := service/.venv
 DEPLOY_VENV := deploy/.venv
-BATCH_VENV := deploy/batch/.venv
-FEAST_VENV := deploy/feast/.venv
 # must be found before .venv is first in PATH
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -195,21 +193,15 @@ $(DEPLOY_VENV)/ready: $(VENV)/ready deploy/requirements.lock
 	VIRTUAL_ENV=$(DEPLOY_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/requirements.lock
 	@touch $@
 
-batch: $(BATCH_VENV)/ready ## make the environment of `obesity-levels predict` on a Dask cluster, deploy/batch/.venv
+batch: deploy/batch/.venv/ready ## make the environment of `obesity-levels predict` on a Dask cluster, deploy/batch/.venv
+
+feast: deploy/feast/.venv/ready ## make the environment of the feature store, deploy/feast/.venv
 
 # The project's code is found by its path, as in the image: it is not a package that is installed here.
-$(BATCH_VENV)/ready: $(VENV)/ready deploy/batch/requirements.lock
-	$(VENV)/bin/python -m venv --clear --without-pip $(BATCH_VENV)
-	VIRTUAL_ENV=$(BATCH_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/batch/requirements.lock
-	echo $(CURDIR)/src > $$($(BATCH_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/obesity_levels.pth
-	@touch $@
-
-feast: $(FEAST_VENV)/ready ## make the environment of the feature store, deploy/feast/.venv
-
-$(FEAST_VENV)/ready: $(VENV)/ready deploy/feast/requirements.lock
-	$(VENV)/bin/python -m venv --clear --without-pip $(FEAST_VENV)
-	VIRTUAL_ENV=$(FEAST_VENV) uv pip sync --quiet --require-hashes --compile-bytecode deploy/feast/requirements.lock
-	echo $(CURDIR)/src > $$($(FEAST_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/obesity_levels.pth
+deploy/%/.venv/ready: $(VENV)/ready deploy/%/requirements.lock
+	$(VENV)/bin/python -m venv --clear --without-pip $(@D)
+	VIRTUAL_ENV=$(@D) uv pip sync --quiet --require-hashes --compile-bytecode deploy/$*/requirements.lock
+	echo $(CURDIR)/src > $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/obesity_levels.pth
 	@touch $@
 
 USERS ?= 50
