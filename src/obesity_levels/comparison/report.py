@@ -37,7 +37,7 @@ def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -
         "number",
         "champion",
         "challenger",
-        "only it right",
+        "only challenger",
         "only champion",
         "difference",
         f"{percent(1 - alpha)} interval",
@@ -60,9 +60,13 @@ def paired_report(overall: Paired, groups: Mapping[str, Paired], alpha: float) -
             )
         else:
             lines.append("both models are right on the same rows")
-    for name, one in groups.items():
-        if one.p < alpha:
-            lines.append(f"{_said(_verdict(one.difference, one.difference))} on the rows {name} (p {one.p:.2g})")
+    told_apart = {name: one.difference for name, one in groups.items() if one.p < alpha}
+    for found, names in {
+        "better": [name for name, difference in told_apart.items() if difference > 0],
+        "worse": [name for name, difference in told_apart.items() if difference < 0],
+    }.items():
+        if names:
+            lines.append(f"the challenger is {found} on: {', '.join(names)}")
     lines.append("the verdict is by p, which is exact; an interval is approximate, and of its line alone")
     lines.append(
         f"false-alarm rate: at most {percent(alpha)} of the verdict (exact McNemar test), and at most"
