@@ -1,4 +1,4 @@
 """Two models: on the same rows, in production side by side, and how many rows either takes.
 
-No stage depends on this package. statsmodels takes half a second to import, so only what needs it does.
+No stage depends on this package.
 """

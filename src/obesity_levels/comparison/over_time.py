@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from obesity_levels.params import DetectParams
 
@@ -26,8 +27,6 @@ def judge_periods(periods: pd.DataFrame, expected: float, params: DetectParams) 
     as in the report, Benjamini & Hochberg) and a share of that accuracy is lost that is large (accuracy_drop). One with
     fewer than min_rows is not judged. The interval is Wilson's, 95 %.
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     rows, right = (periods[name].to_numpy() for name in ("rows", "right"))
     enough = rows >= params.min_rows
     p = np.ones(len(rows))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from scipy import stats
+from statsmodels.stats.power import normal_sample_size_one_tail
 
 from obesity_levels.comparison.sequence import half_width
 
@@ -23,7 +24,7 @@ def paired_rows(lift: float, discordant: float, alpha: float, power: float) -> i
     Connor, "Sample size for testing differences in proportions for the paired-sample design" (1987).
     """
     deviation = math.sqrt(discordant - lift**2)
-    return math.ceil(_sample_size(lift, power, alpha / 2, math.sqrt(discordant), deviation))
+    return math.ceil(normal_sample_size_one_tail(lift, power, alpha / 2, math.sqrt(discordant), deviation))
 
 
 def split_units(accuracy: float, lift: float, share: float, alpha: float, power: float) -> int:
@@ -31,7 +32,7 @@ def split_units(accuracy: float, lift: float, share: float, alpha: float, power:
     arms = (1 - share, share)
     both = accuracy + share * lift
     pooled = math.sqrt(both * (1 - both) * sum(1 / arm for arm in arms))
-    return math.ceil(_sample_size(lift, power, alpha / 2, pooled, _deviation(accuracy, lift, share)))
+    return math.ceil(normal_sample_size_one_tail(lift, power, alpha / 2, pooled, _deviation(accuracy, lift, share)))
 
 
 def sequence_units(accuracy: float, lift: float, share: float, alpha: float, power: float) -> int:
@@ -39,7 +40,7 @@ def sequence_units(accuracy: float, lift: float, share: float, alpha: float, pow
     # its width at the planned number is the same in standard errors, whatever that number is
     errors = float(half_width(1, alpha, 1))
     deviation = _deviation(accuracy, lift, share)
-    return math.ceil(_sample_size(lift, power, stats.norm.sf(errors), deviation, deviation))
+    return math.ceil(normal_sample_size_one_tail(lift, power, stats.norm.sf(errors), deviation, deviation))
 
 
 def detectable_difference(rows: int, discordant: float, alpha: float, power: float) -> float:
@@ -51,9 +52,3 @@ def detectable_difference(rows: int, discordant: float, alpha: float, power: flo
 def _deviation(accuracy: float, lift: float, share: float) -> float:
     """Standard deviation of what one unit adds to the difference of the arms' accuracies."""
     return math.sqrt(sum(p * (1 - p) / arm for p, arm in ((accuracy, 1 - share), (accuracy + lift, share))))
-
-
-def _sample_size(*arguments: float) -> float:
-    from statsmodels.stats.power import normal_sample_size_one_tail
-
-    return float(normal_sample_size_one_tail(*arguments))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from obesity_levels.comparison.outcomes import first_of_each_unit
 from obesity_levels.comparison.sequence import confidence_sequence
@@ -55,8 +56,6 @@ def compare_arms(
     `once` is Newcombe's hybrid score interval, "Interval estimation for the difference between independent proportions"
     (1998), method 10; for `always`, and `planned`, see `confidence_sequence`.
     """
-    from statsmodels.stats.proportion import confint_proportions_2indep
-
     arms_of_unit = outcomes.drop_duplicates(["unit", "model_version"])["unit"].value_counts()
     in_both = int((arms_of_unit > 1).sum())
     if in_both:
